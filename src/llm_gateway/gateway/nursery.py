@@ -28,14 +28,23 @@ from llm_gateway.gateway.options import WorkerSettings
 from llm_gateway.gateway.processes import die_with, lead_a_group, thread_count, wait_for_parent
 
 LAZY_MODULES = Path(__file__).with_name("lazy_modules.json")
+EAGER_MODULES = (
+    "litellm.proxy.proxy_server",
+    "litellm.proxy.proxy_cli",
+    "uvloop",
+    "httptools",
+    "llm_gateway.gateway.worker",
+)
+# What the start-up with a database imports: the generated client alone takes a second.
+_DATABASE_MODULES = ("prisma", "prisma.client")
 _ADOPTION_SECONDS = 5.0
 
 
 def preload() -> None:
     """Import what a worker needs until after its first requests, and forbid native routes in this process."""
-    importlib.import_module("litellm.proxy.proxy_server")
-    importlib.import_module("litellm.proxy.proxy_cli")
-    for name in ("uvloop", "httptools", "llm_gateway.gateway.worker", *lazy_modules()):
+    for name in EAGER_MODULES:
+        importlib.import_module(name)
+    for name in (*lazy_modules(), *(_DATABASE_MODULES if os.environ.get("DATABASE_URL") else ())):
         # a module that cannot be imported alone costs its first user some time, nothing else
         with contextlib.suppress(Exception):
             importlib.import_module(name)
