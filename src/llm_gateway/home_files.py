@@ -66,7 +66,10 @@ def write_home(stack: Stack) -> None:
     home = stack.home
     _write_env(stack)
     adopt_env(home)
-    write_json(home.options_file, stack.choices.remembered())
+    remembered = stack.choices.remembered()
+    if "configFile" in remembered:
+        remembered["configFile"] = str(stack.config)
+    write_json(home.options_file, remembered)
     install_configs(home)
 
 

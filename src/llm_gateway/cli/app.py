@@ -1,4 +1,4 @@
-"""Parsing, calling, rendering; no logic. Verbs are imported lazily, so that `status` need not load what `start` does."""
+"""Parsing, calling, rendering; no logic. Verbs are imported lazily: `status` need not load what `start` does."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ class Call:
     def show(self, result: Result) -> None:
         """Data to stdout; for people warnings and errors to stderr."""
         if self.json:
-            print(result.envelope(), flush=True)
+            click.echo(result.envelope())
             return
         if result.text:
-            print(result.text, flush=True)
+            click.echo(result.text)
         for warning in result.warnings:
-            print(f"! {warning}", file=sys.stderr)
+            click.echo(f"! {warning}", err=True)
         for problem in result.errors:
             if result.verb != "doctor":
-                print(show(problem), file=sys.stderr)
+                click.echo(show(problem), err=True)
 
     def finish(self, result: Result) -> None:
         """Show and exit with the result's code."""

@@ -16,5 +16,5 @@ if TYPE_CHECKING:
     "--format", "form", type=click.Choice(FORMATS), default="shell", show_default=True, help="For which tool."
 )
 def command(call: Call, *, form: str) -> Result:
-    """Print base URL and key for a tool: eval "$(llm-gateway connect)"."""
+    """Print base URL and key for a tool: eval "$(llm-gateway connect)" for a shell."""
     return connect(call.context({}), form=form)

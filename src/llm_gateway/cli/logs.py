@@ -26,7 +26,7 @@ def command(call: Call, *, service: str, lines: int, following: bool) -> Result 
     call.show(result)
     for line in follow(context, service=service):
         if line:
-            print(line, flush=True)
+            click.echo(line)
         else:
             time.sleep(0.2)  # the file has no new line; there is nothing to probe for
     sys.exit(0)

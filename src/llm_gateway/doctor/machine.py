@@ -43,15 +43,14 @@ def disk(stack: Stack) -> Found:
     return None
 
 
-def memory(stack: Stack) -> Found:
-    del stack
+def memory(_stack: Stack) -> Found:
     limit = memory_limit()
     if limit < _MEMORY:
         return f"Only {limit // 1_000_000} MB of memory may be used.", "llm-gateway restart --workers 1"
     return None
 
 
-def bytecode(stack: Stack) -> Found:
+def bytecode(_stack: Stack) -> Found:
     """Without byte code LiteLLM starts in twice the time and serves half (facts/performance.md)."""
     import importlib.util  # noqa: PLC0415 - only the doctor asks
 
@@ -67,9 +66,8 @@ def bytecode(stack: Stack) -> Found:
     return None
 
 
-def versions(stack: Stack) -> Found:
+def versions(_stack: Stack) -> Found:
     """Compromised or vulnerable LiteLLM releases."""
-    del stack
     version = metadata.version("litellm")
     return verdict(version)
 
@@ -87,16 +85,14 @@ def verdict(version: str) -> Found:
     return None
 
 
-def proxies(stack: Stack) -> Found:
+def proxies(_stack: Stack) -> Found:
     """A proxy without an exception for local services sends them its own error pages."""
-    del stack
     if not any(name in getproxies() for name in ("http", "https", "all")):
         return None
     missing = [host for host in ("localhost", "127.0.0.1") if not proxy_bypass(host)]
     if missing:
         return (
-            f"A proxy is set, and NO_PROXY lacks {', '.join(missing)}; other programs would ask it for local services. "
-            "The gateway itself completes NO_PROXY.",
+            f"A proxy is set, and NO_PROXY lacks {', '.join(missing)}: other programs would ask it for local services.",
             'export NO_PROXY="localhost,127.0.0.1,::1${NO_PROXY:+,$NO_PROXY}"',
         )
     return None

@@ -151,7 +151,7 @@ class Supervisor:
             self._rpc().stopProcess(name)
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What supervisord knows of each program: statename, pid, start (seconds since the epoch), spawnerr, …"""
+        """What supervisord knows of each program: statename, pid, start (epoch seconds), spawnerr and more."""
         try:
             answer: Any = self._rpc().getAllProcessInfo()
         except _RPC_ERRORS:
@@ -176,12 +176,15 @@ class Supervisor:
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def _render(self, processes: Iterable[Process]) -> str:
+        user = "\nuser=root" if os.geteuid() == 0 else ""
+        state = _escape(self._home.state)
         parts = [
             f"[unix_http_server]\nfile={_escape(self._socket)}\nchmod=0700",
-            f"[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={_escape(self._home.state)}/supervisord.pid\n"
-            f"identifier=llm-gateway-{self._home.id}" + ("\nuser=root" if os.geteuid() == 0 else ""),
-            "[rpcinterface:supervisor]\n"
-            "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+            f"[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={state}/supervisord.pid{user}",
+            (
+                "[rpcinterface:supervisor]\n"  # supervisord's own spelling of its RPC
+                "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface"
+            ),
         ]
         for process in processes:
             trampoline = [sys.executable, "-m", "llm_gateway.engines.trampoline"]

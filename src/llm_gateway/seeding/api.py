@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -25,7 +25,7 @@ class AdminApi:
             trust_env=False,
         )
 
-    def __enter__(self) -> AdminApi:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:

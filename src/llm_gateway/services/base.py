@@ -7,11 +7,11 @@ own module.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from llm_gateway.choices import Choices
     from llm_gateway.discovery import Findings

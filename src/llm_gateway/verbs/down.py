@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_gateway.results import Result
 from llm_gateway.verbs.start import stop
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from llm_gateway.verbs.context import Context
 
 # Everything in state/ but `.env`, which may hold the person's own provider keys, and the backups.

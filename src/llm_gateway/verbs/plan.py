@@ -42,23 +42,21 @@ def plan(context: Context) -> Result:
 
 
 def _database(stack: Stack) -> str:
-    """What will happen to the database; asks it when it can be reached."""
+    """What will happen to the database; asks a server of somebody else's when it can be reached."""
     where = stack.placements["postgres"].where
     if where == "off":
         return "none"
-    if where == "native" and not stack.findings.data_major:
-        return "new"
     if where == "native":
-        return "of this home; saved before it is migrated"
+        return "of this home; saved before it is migrated" if stack.findings.data_major else "new"
     try:
         ledger = migrate.inspect(stack.values["DATABASE_URL"])
     except GatewayError as error:
         return f"not reachable: {error.problem.message}"
-    if ledger.state == "newer":
-        return "newer than this version knows: the start will refuse"
-    if ledger.state == "pending" and ledger.applied:
-        return f"{len(ledger.pending)} migrations to apply; saved before"
-    return str(ledger.state)
+    words = {
+        "newer": "newer than this version knows: the start will refuse",
+        "pending": f"{len(ledger.pending)} migrations to apply; saved before" if ledger.applied else "new",
+    }
+    return words.get(ledger.state, ledger.state)
 
 
 def describe(stack: Stack) -> dict[str, Any]:

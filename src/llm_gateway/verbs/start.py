@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from llm_gateway.verbs.locking import changing
 from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
     from llm_gateway.services.base import Stack
