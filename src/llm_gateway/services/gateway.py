@@ -55,7 +55,7 @@ def prepare(run: Run) -> None:
     """LiteLLM's database client and its query engine.
 
     Raises:
-        InputError: E501, the master key is one that LiteLLM refuses to start with.
+        InputError: E520, the master key is one that LiteLLM refuses to start with.
     """
     _refuse_weak_master_key(run.stack)
     if not run.stack.runs("postgres"):
@@ -90,7 +90,7 @@ def _refuse_weak_master_key(stack: Stack) -> None:
         else f"LITELLM_MASTER_KEY in {stack.home.env_link}"
     )
     raise InputError(
-        "E501",
+        "E520",
         "The master key cannot be used." if key else "There is no master key.",
         cause=f"It comes from {where}; LiteLLM refuses sk-1234, which everybody knows, and keys without sk-.",
         next="Remove that line: the kit draws a strong key into .env.",
