@@ -173,3 +173,20 @@ def test_only_samples_are_removed_from_a_persons_directory(tmp_path):
     made = launch(tmp_path, {"PROMETHEUS_MULTIPROC_DIR": str(own)}, "--workers", "2")
     assert made["PROMETHEUS_MULTIPROC_DIR"] == str(own)
     assert os.listdir(own) == ["letter.txt"]
+
+
+def test_no_proxy_is_completed_in_both_spellings():
+    made = environment.network_environment(
+        {"NO_PROXY": "intra.example, localhost", "no_proxy": ".corp"}, local_hosts=["db.local"]
+    )
+    assert made["NO_PROXY"] == made["no_proxy"]
+    assert made["NO_PROXY"].split(",") == [".corp", "intra.example", "localhost", "127.0.0.1", "::1", "db.local"]
+
+
+def test_a_no_proxy_of_everything_stays():
+    assert environment.network_environment({"NO_PROXY": "*"}) == {}
+
+
+def test_one_bundle_serves_every_client():
+    made = environment.network_environment({"NO_PROXY": "*", "CURL_CA_BUNDLE": "/ca.pem"})
+    assert made == dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), "/ca.pem")
