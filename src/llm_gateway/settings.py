@@ -38,7 +38,7 @@ SETTINGS: tuple[Choice, ...] = (
     Choice(
         "logLevel",
         "string",
-        "info",
+        "warning",
         "How much the gateway logs.",
         allowed=("debug", "info", "warning", "error"),
     ),
