@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from llm_gateway.seeding.api import AdminApi
 
@@ -38,8 +38,8 @@ class Wanted:
     Attributes:
         kind: `budget`, `team`, `user`, `customer` or `key`.
         id: the id that people see.
-        read: gives the object's present fields, None when it does not exist; its second argument says whether this
-            gateway looks new. It avoids LiteLLM's routes that log a traceback for what does not exist.
+        read: gives the object's present fields, None when it does not exist; it is told what was reported so far.
+            It avoids LiteLLM's routes that log a traceback for what does not exist.
         create: makes it.
         update: sets the given fields.
         fields: what it should have; other fields belong to the person.
@@ -47,7 +47,7 @@ class Wanted:
 
     kind: str
     id: str
-    read: Callable[[AdminApi, bool], Mapping[str, Any] | None]
+    read: Callable[[AdminApi, Sequence[Report]], Mapping[str, Any] | None]
     create: Callable[[AdminApi], object]
     update: Callable[[AdminApi, Mapping[str, Any]], object]
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -72,10 +72,9 @@ def apply(api: AdminApi, objects: tuple[Wanted, ...], *, dry_run: bool = False) 
     Raises:
         GatewayError: E601, E602.
     """
-    reports = []
+    reports: list[Report] = []
     for item in objects:
-        # As long as everything had to be created, the gateway is new to the kit.
-        present = item.read(api, all(report.outcome == "created" for report in reports))
+        present = item.read(api, reports)
         if present is None:
             if not dry_run:
                 item.create(api)
@@ -99,7 +98,7 @@ def _budget() -> Wanted:
     return Wanted(
         "budget",
         BUDGET,
-        read=lambda api, _new: _first(api.send("POST", "/budget/info", json={"budgets": [BUDGET]})),
+        read=lambda api, _before: _first(api.send("POST", "/budget/info", json={"budgets": [BUDGET]})),
         create=lambda api: api.send("POST", "/budget/new", json={"budget_id": BUDGET, **fields}),
         update=lambda api, change: api.send("POST", "/budget/update", json={"budget_id": BUDGET, **change}),
     )
@@ -108,7 +107,7 @@ def _budget() -> Wanted:
 def _team() -> Wanted:
     fields = {"team_alias": TEAM, "metadata": _MARK}
 
-    def read(api: AdminApi, _new: bool) -> Mapping[str, Any] | None:
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
         return _first(api.send("GET", "/v2/team/list", params={"team_id": TEAM})["teams"])
 
     return Wanted(
@@ -124,7 +123,7 @@ def _team() -> Wanted:
 def _user() -> Wanted:
     fields = {"user_alias": USER, "user_role": "internal_user"}
 
-    def read(api: AdminApi, _new: bool) -> Mapping[str, Any] | None:
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
         return _first(api.send("GET", "/user/list", params={"user_ids": USER})["users"])
 
     body = {"user_id": USER, **fields, "teams": [TEAM], "metadata": _MARK, "auto_create_key": False}
@@ -139,8 +138,9 @@ def _user() -> Wanted:
 
 
 def _customer() -> Wanted:
-    def read(api: AdminApi, new: bool) -> Mapping[str, Any] | None:
-        if new:  # an old gateway may have thousands of customers, a new one has few
+    def read(api: AdminApi, before: Sequence[Report]) -> Mapping[str, Any] | None:
+        if all(report.outcome == "created" for report in before):
+            # The gateway is new to the kit, so it has few customers; an old one may have thousands.
             return next((c for c in api.send("GET", "/customer/list") if c["user_id"] == CUSTOMER), None)
         answer = api.find("GET", "/customer/info", not_there=(400, 404), params={"end_user_id": CUSTOMER})
         return dict(answer) if answer else None
@@ -157,7 +157,7 @@ def _customer() -> Wanted:
 def _key(virtual_key: str) -> Wanted:
     fields = {"key_alias": KEY_ALIAS, "user_id": USER, "team_id": TEAM}
 
-    def read(api: AdminApi, _new: bool) -> Mapping[str, Any] | None:
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
         query = {"key_hash": hashlib.sha256(virtual_key.encode()).hexdigest(), "return_full_object": "true"}
         return _first(api.send("GET", "/key/list", params=query)["keys"])
 
