@@ -1,6 +1,6 @@
 """A closed-loop load generator for chat requests: wrk where it is installed, else an asyncio client.
 
-    python benchmarks/load.py URL KEY CONNECTIONS SECONDS      # the asyncio client, prints JSON
+python benchmarks/load.py URL KEY CONNECTIONS SECONDS      # the asyncio client, prints JSON
 """
 
 from __future__ import annotations

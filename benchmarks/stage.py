@@ -25,14 +25,13 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.postgres import cluster
-
 import llm_gateway
 from llm_gateway.gateway.environment import quiet_environment
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.prisma_wasm.migrate import apply
 from llm_gateway.probes import Deadline, HttpProbe, TcpProbe, wait
 from llm_gateway.progress import Progress
+from support.postgres import cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """A model server that costs almost nothing: answers every request with one short completion.
 
-    python benchmarks/upstream.py PORT
+python benchmarks/upstream.py PORT
 """
 
 from __future__ import annotations
