@@ -135,7 +135,7 @@ def _migrate(run: Run) -> None:
     state = check_salt(url, salt)
     if state == "different":
         raise PreconditionError(
-            "E430",
+            "E330",
             "LITELLM_SALT_KEY is not the one that this database was used with.",
             cause="The .env was replaced; what LiteLLM encrypted (provider keys) cannot be read with another salt.",
             next=f"Put the old LITELLM_SALT_KEY back into {run.home.env_link}, or use another database.",
