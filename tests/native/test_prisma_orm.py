@@ -313,7 +313,7 @@ def test_errors_have_their_own_classes(orm: Orm) -> None:
             await table.create(data={})
         with pytest.raises(errors.RawQueryError, match="no_such_table") as caught:
             await db.query_raw("SELECT * FROM no_such_table")
-        assert caught.value.code == "42P01"
+        assert caught.value.meta["code"] == "42P01"
         with pytest.raises(errors.DataError):
             await table.create(data={"user_id": f"{user}\0"})
 
