@@ -105,7 +105,8 @@ def test_it_ends_when_its_parent_is_killed(prisma_runtime: PrismaRuntime, migrat
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     probe = HttpProbe(f"http://127.0.0.1:{port}/status")
-    started = probe if when == "ready" else lambda: "" if "main.js" in str(child.cmdline()) else "no node yet"
+    node = lambda: "" if "main.js" in str(child.cmdline()) else "no node yet"  # noqa: E731
+    started = probe if when == "ready" else node
     try:
         assert not wait(started, Deadline(15))
         parent.kill()
@@ -191,13 +192,13 @@ def test_an_override_and_the_parameters_of_the_url_take_effect(
     prisma_runtime: PrismaRuntime, migrated: str, tmp_path: Path
 ) -> None:
     options = quote("-c statement_timeout=300")
-    url = f"{migrated}?connection_limit=2&pool_timeout=1&connect_timeout=1&options={options}&application_name=it"
+    limits = "connection_limit=2&pool_timeout=1&connect_timeout=1"
+    url = f"{migrated}?{limits}&options={options}&application_name=it"
     override = {"OVERWRITE_DATASOURCES": json.dumps([{"name": "client", "url": url}])}
     with engine(prisma_runtime, "postgresql://u:p@127.0.0.1:1/x", tmp_path, environment=override) as process:
         process.until_ready()
-        [row] = _raw(process, "SELECT current_setting('TimeZone') a, current_setting('application_name') b")[
-            "data"
-        ]["result"]
+        settings = "SELECT current_setting('TimeZone') a, current_setting('application_name') b"
+        [row] = _raw(process, settings)["data"]["result"]
         assert [row[name]["prisma__value"] for name in "ab"] == ["UTC", "it"]
         code, text = _error(_raw(process, "SELECT pg_sleep(5)"))
         assert code == "P2010"

@@ -125,24 +125,27 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it answers; take another port when this one was taken meanwhile."""
         for _attempt in range(3):
-            command = [str(self.bin / "postgres"), "-D", str(self.data), "-k", str(self.root)]
-            command += ["-p", str(self.port)]
-            for key, value in {**_FAST, **self.settings, "listen_addresses": "127.0.0.1"}.items():
-                command += ["-c", f"{key}={value}"]
-            with self.log.open("ab") as log:
-                self.process = subprocess.Popen(
-                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.root,
-                    preexec_fn=_die_with_parent, **_as_user(),  # noqa: PLW1509 - tests start it from one thread
-                )  # fmt: skip
+            self.spawn()
             reason = wait(self._answers, Deadline(30), alive=self._exited)
             if not reason:
                 return
             if "Address already in use" not in self.log.read_text(errors="replace"):
                 break
             self.port = free_port()
-        raise RuntimeError(
-            f"PostgreSQL did not start: {reason}\n{self.log.read_text(errors='replace')[-2000:]}"
-        )
+        tail = self.log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"PostgreSQL did not start: {reason}\n{tail}")
+
+    def spawn(self) -> None:
+        """Start the server and wait for nothing."""
+        command = [str(self.bin / "postgres"), "-D", str(self.data), "-k", str(self.root)]
+        command += ["-p", str(self.port)]
+        for key, value in {**_FAST, **self.settings, "listen_addresses": "127.0.0.1"}.items():
+            command += ["-c", f"{key}={value}"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.root,
+                preexec_fn=_die_with_parent, **_as_user(),  # noqa: PLW1509 - tests start it from one thread
+            )  # fmt: skip
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: fast shutdown. SIGQUIT: immediate, as in a crash."""
