@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from support.postgres import database, postgres
+from support.prisma import migrated, orm, prisma_runtime, template
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "migrated", "orm", "postgres", "prisma_runtime", "template"]
