@@ -136,7 +136,7 @@ class EnvValue:
 
 
 class Environment:
-    """Provider and service variables: a non-empty process variable, else `.env`; an empty value never hides a set one."""
+    """Provider and service variables: a non-empty process variable, else `.env`; empty never hides set."""
 
     def __init__(self, *, process: Mapping[str, str], file: Mapping[str, str]) -> None:
         self.process = dict(process)

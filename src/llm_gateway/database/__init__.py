@@ -1,0 +1,1 @@
+"""PostgreSQL as the gateway uses it: connecting, creating, backing up, remembering the salt key."""
