@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.install import installed_home
 from support.postgres import database, postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "installed_home", "postgres"]

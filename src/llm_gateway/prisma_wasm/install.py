@@ -209,11 +209,7 @@ def _engine_launcher(directory: Path, engine: Path, node: Path) -> Path:
     launcher = directory / "query-engine"
     version = f"query-engine {engine_files.fingerprint()[:40]}"
     command = shlex.join([str(node.absolute()), str(engine / "main.js")])
-    text = (
-        "#!/bin/sh\n"
-        f'if [ "$1" = --version ]; then echo {shlex.quote(version)}; exit 0; fi\n'
-        f'exec {command} "$@"\n'
-    )
+    text = f'#!/bin/sh\nif [ "$1" = --version ]; then echo {shlex.quote(version)}; exit 0; fi\nexec {command} "$@"\n'
     write_atomically(launcher, text, mode=0o755)
     return launcher
 
@@ -221,8 +217,7 @@ def _engine_launcher(directory: Path, engine: Path, node: Path) -> Path:
 def _cli_launcher(directory: Path) -> Path:
     launcher = directory / "prisma-cli"
     code = (
-        "import sys; sys.path.append(sys.argv.pop(1)); "
-        "from llm_gateway.prisma_wasm.cli import main; sys.exit(main())"
+        "import sys; sys.path.append(sys.argv.pop(1)); from llm_gateway.prisma_wasm.cli import main; sys.exit(main())"
     )
     command = shlex.join([sys.executable, "-c", code, str(Path(__file__).parents[2])])
     write_atomically(launcher, f'#!/bin/sh\nexec {command} "$@"\n', mode=0o755)
