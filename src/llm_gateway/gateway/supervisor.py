@@ -58,9 +58,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._failure: GatewayError | None = None
         self._stopping: float | None = None
-        self._generation = Generation(
-            options.worker_settings, environment, listener, preload=options.preload and LINUX
-        )
+        self._generation = Generation(options.worker_settings, environment, listener, preload=options.preload and LINUX)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT.
