@@ -16,6 +16,7 @@ from llm_gateway.database.salt import check_salt, record_salt
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_atomic, write_json
+from llm_gateway.gateway.environment import network_environment
 from llm_gateway.model_config import effective, load
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
@@ -198,6 +199,8 @@ def processes(stack: Stack) -> tuple[Process, ...]:
             full_environment=True,
             stop_seconds=9,
             extra={
+                **network_environment(stack.values, local_hosts=_local_hosts(stack)),
+                **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
                 **read_json(_runtime_file(stack.home)),
             },
             unset=() if stack.runs("postgres") else ("DATABASE_URL",),
