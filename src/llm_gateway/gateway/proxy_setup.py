@@ -93,7 +93,10 @@ def apply(sections: ConfigSections, settings: WorkerSettings) -> None:
     """Do the command line's part for this process, before the app starts."""
     import litellm  # noqa: PLC0415 - see read_sections
 
+    from litellm.proxy.common_utils import banner  # noqa: PLC0415
+
     environment = os.environ
+    banner.show_banner = lambda: None  # eight lines per worker, without a switch
     if sections.litellm.get("json_logs") is True:
         litellm.json_logs = True
         litellm.turn_on_json()

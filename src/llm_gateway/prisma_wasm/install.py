@@ -209,7 +209,12 @@ def _engine_launcher(directory: Path, engine: Path, node: Path) -> Path:
     launcher = directory / "query-engine"
     version = f"query-engine {engine_files.fingerprint()[:40]}"
     command = shlex.join([str(node.absolute()), str(engine / "main.js")])
-    text = f'#!/bin/sh\nif [ "$1" = --version ]; then echo {shlex.quote(version)}; exit 0; fi\nexec {command} "$@"\n'
+    text = (
+        "#!/bin/sh\n"
+        f'if [ "$1" = --version ]; then echo {shlex.quote(version)}; exit 0; fi\n'
+        "export LLM_GATEWAY_ENGINE_PARENT=$PPID\n"
+        f'exec {command} "$@"\n'
+    )
     write_atomically(launcher, text, mode=0o755)
     return launcher
 
@@ -217,7 +222,8 @@ def _engine_launcher(directory: Path, engine: Path, node: Path) -> Path:
 def _cli_launcher(directory: Path) -> Path:
     launcher = directory / "prisma-cli"
     code = (
-        "import sys; sys.path.append(sys.argv.pop(1)); from llm_gateway.prisma_wasm.cli import main; sys.exit(main())"
+        "import sys; sys.path.append(sys.argv.pop(1)); "
+        "from llm_gateway.prisma_wasm.cli import main; sys.exit(main())"
     )
     command = shlex.join([sys.executable, "-c", code, str(Path(__file__).parents[2])])
     write_atomically(launcher, f'#!/bin/sh\nexec {command} "$@"\n', mode=0o755)

@@ -143,7 +143,7 @@ def resolve_applied(url: str, name: str, *, migrations: Path | None = None) -> N
                 f"the migration {name} is applied already",
                 cause="the table _prisma_migrations says so",
                 next="nothing is to be done",
-                prisma=f"Error: P3008\n\nThe migration {name} is already recorded as applied in the database.",
+                prisma=f"Error: P3008\n\n{name} is already recorded as applied in the database.",
             )
         with connection.transaction():
             _mark_rolled_back(connection, name)
