@@ -47,8 +47,11 @@ class Watch:
         return [
             *(f"process {process.pid}: {_command(process)}" for process in self._processes()),
             *(f"container {name}" for name in sorted(_containers() - self.containers)),
-            *(f"temporary file {name}" for name in sorted(os.listdir(self.temporary)) if not name.startswith(_OWN)),
+            *(f"temporary file {name}" for name in self._files()),
         ]
+
+    def _files(self) -> list[str]:
+        return sorted(path.name for path in self.temporary.iterdir() if not path.name.startswith(_OWN))
 
     def _processes(self) -> list[psutil.Process]:
         own = psutil.Process()
