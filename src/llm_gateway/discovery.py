@@ -145,9 +145,9 @@ def holders(ports: Iterable[int]) -> dict[int, Holder]:
     wanted, found = set(ports), {}
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port in wanted:
-                pid = connection.pid or 0
-                found[connection.laddr.port] = Holder(pid, _process_name(pid))
+            port = getattr(connection.laddr, "port", 0)
+            if connection.status == psutil.CONN_LISTEN and port in wanted:
+                found[port] = Holder(connection.pid or 0, _process_name(connection.pid or 0))
     except psutil.AccessDenied:  # macOS as an ordinary user
         found = {}
     for port in wanted - set(found):

@@ -102,7 +102,9 @@ class Home:
         try:
             for directory in (self.root, self.configs, self.logs, self.venvs):
                 directory.mkdir(parents=True, exist_ok=True)
-            for directory in (self.state, self.socket("x").parent, self.specs, self.backups):
+            # Root's PostgreSQL runs as another user, who must pass through `state` to its own directory.
+            self.state.mkdir(exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+            for directory in (self.socket("x").parent, self.specs, self.backups):
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryFile(dir=self.state):
                 pass

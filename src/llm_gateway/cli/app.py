@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -148,6 +150,20 @@ def main() -> None:
             next="llm-gateway doctor",
         )
         _fail(named, broken, as_json=wants_json)
+    except Exception:  # noqa: BLE001 - the last resort: a person never sees a traceback
+        _fail(named, _unexpected(), as_json=wants_json)
+
+
+def _unexpected() -> GatewayError:
+    """A fault of the kit itself; what a maintainer needs goes into a file."""
+    with tempfile.NamedTemporaryFile("w", prefix="llm-gateway-", suffix=".txt", delete=False) as report:
+        traceback.print_exc(file=report)
+    return GatewayError(
+        "E199",
+        f"llm-gateway met something it did not expect: {sys.exception()!r:.200}",
+        cause="A fault in llm-gateway itself.",
+        next=f"Report it with {report.name}; llm-gateway stop cleans up.",
+    )
 
 
 def _fail(named: str, error: GatewayError, *, as_json: bool) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -79,7 +77,9 @@ class NativeEngine:
         while pending:
             done, pending = wait_for(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
             for future in done:
-                failure = failure or future.exception()
+                error = future.exception()
+                if error and not isinstance(error, Interrupted):
+                    failure = failure or error
             if (failure or interrupted.is_set()) and not self._called_off.is_set():
                 self._called_off.set()
                 for event in self._ready.values():
@@ -204,6 +204,6 @@ def _end_children(*, except_for: Supervisor) -> None:
     for child in psutil.Process().children():
         if child.pid == keep:
             continue
-        for process in [*child.children(recursive=True), child]:
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                os.kill(process.pid, signal.SIGTERM)
+        with contextlib.suppress(psutil.Error):
+            for process in [*child.children(recursive=True), child]:
+                process.terminate()

