@@ -78,7 +78,9 @@ def _write_env(stack: Stack) -> None:
     lines = {line.name: line for group in stack.lines.values() for line in group}
     known = read_json(home.rendered_file)
     if not home.env_file.exists():
-        write_atomic(home.env_file, dotenv.render([(BY_ID[id_].title, group) for id_, group in stack.lines.items()]))
+        write_atomic(
+            home.env_file, dotenv.render([(BY_ID[id_].title, group) for id_, group in stack.lines.items() if group])
+        )
         written = set(lines)
     else:
         replace = {

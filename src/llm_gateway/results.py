@@ -25,6 +25,7 @@ class Result:
         text: what a person reads on stdout.
         warnings: one sentence each; stderr for people.
         errors: what failed or was found.
+        told: the warnings were already shown while the verb ran.
         exit_code: 0 fine, 1 failed, 2 bad input, 3 precondition missing, 4 deadline passed.
     """
 
@@ -33,6 +34,7 @@ class Result:
     text: str = ""
     warnings: tuple[str, ...] = ()
     errors: tuple[Problem, ...] = ()
+    told: bool = False
     exit_code: int = 0
 
     def envelope(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from llm_gateway.choices import Choice
 
 _PORTS = (
@@ -38,7 +40,7 @@ SETTINGS: tuple[Choice, ...] = (
     Choice(
         "logLevel",
         "string",
-        "info",
+        "warning",
         "How much the gateway logs.",
         allowed=("debug", "info", "warning", "error"),
     ),
@@ -53,3 +55,13 @@ SETTINGS: tuple[Choice, ...] = (
         remembered=False,
     ),
 )
+
+
+def is_loopback(address: str) -> bool:
+    """Can only this machine reach `address`?"""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

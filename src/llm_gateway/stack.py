@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.gateway.environment import workers_default
 from llm_gateway.services.base import Draft, Placement, Service, Stack
 from llm_gateway.services.registry import SERVICES
+from llm_gateway.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,16 +140,6 @@ def _ports(draft: Draft, services: tuple[Service, ...]) -> dict[str, int]:
                 )
             ports[port.setting] = wanted
     return ports
-
-
-def is_loopback(address: str) -> bool:
-    """Can only this machine reach `address`?"""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _refuse_known_credentials(stack: Stack) -> None:

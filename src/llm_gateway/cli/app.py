@@ -68,7 +68,7 @@ class Call:
             return
         if result.text:
             click.echo(result.text)
-        for warning in result.warnings:
+        for warning in () if result.told else result.warnings:
             click.echo(f"! {warning}", err=True)
         for problem in result.errors:
             if result.verb != "doctor":

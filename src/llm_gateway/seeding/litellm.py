@@ -6,11 +6,12 @@ always decided by reading.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from llm_gateway.seeding.api import AdminApi
 
@@ -37,7 +38,8 @@ class Wanted:
     Attributes:
         kind: `budget`, `team`, `user`, `customer` or `key`.
         id: the id that people see.
-        read: gives the object's present fields, None when it does not exist.
+        read: gives the object's present fields, None when it does not exist; it is told what was reported so far.
+            It avoids LiteLLM's routes that log a traceback for what does not exist.
         create: makes it.
         update: sets the given fields.
         fields: what it should have; other fields belong to the person.
@@ -45,7 +47,7 @@ class Wanted:
 
     kind: str
     id: str
-    read: Callable[[AdminApi], Mapping[str, Any] | None]
+    read: Callable[[AdminApi, Sequence[Report]], Mapping[str, Any] | None]
     create: Callable[[AdminApi], object]
     update: Callable[[AdminApi, Mapping[str, Any]], object]
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -70,9 +72,9 @@ def apply(api: AdminApi, objects: tuple[Wanted, ...], *, dry_run: bool = False) 
     Raises:
         GatewayError: E601, E602.
     """
-    reports = []
+    reports: list[Report] = []
     for item in objects:
-        present = item.read(api)
+        present = item.read(api, reports)
         if present is None:
             if not dry_run:
                 item.create(api)
@@ -86,8 +88,8 @@ def apply(api: AdminApi, objects: tuple[Wanted, ...], *, dry_run: bool = False) 
     return reports
 
 
-def _first(value: Any) -> Any:
-    return value[0] if value else None
+def _first(objects: Any) -> dict[str, Any] | None:
+    return dict(objects[0]) if objects else None
 
 
 def _budget() -> Wanted:
@@ -96,7 +98,7 @@ def _budget() -> Wanted:
     return Wanted(
         "budget",
         BUDGET,
-        read=lambda api: _first(api.send("POST", "/budget/info", json={"budgets": [BUDGET]})),
+        read=lambda api, _before: _first(api.send("POST", "/budget/info", json={"budgets": [BUDGET]})),
         create=lambda api: api.send("POST", "/budget/new", json={"budget_id": BUDGET, **fields}),
         update=lambda api, change: api.send("POST", "/budget/update", json={"budget_id": BUDGET, **change}),
     )
@@ -105,9 +107,8 @@ def _budget() -> Wanted:
 def _team() -> Wanted:
     fields = {"team_alias": TEAM, "metadata": _MARK}
 
-    def read(api: AdminApi) -> Mapping[str, Any] | None:
-        answer = api.find("GET", "/team/info", not_there=(400, 404), params={"team_id": TEAM})
-        return answer["team_info"] if answer else None
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
+        return _first(api.send("GET", "/v2/team/list", params={"team_id": TEAM})["teams"])
 
     return Wanted(
         "team",
@@ -122,9 +123,8 @@ def _team() -> Wanted:
 def _user() -> Wanted:
     fields = {"user_alias": USER, "user_role": "internal_user"}
 
-    def read(api: AdminApi) -> Mapping[str, Any] | None:
-        answer = api.find("GET", "/user/info", not_there=(400, 404), params={"user_id": USER})
-        return answer["user_info"] if answer else None
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
+        return _first(api.send("GET", "/user/list", params={"user_ids": USER})["users"])
 
     body = {"user_id": USER, **fields, "teams": [TEAM], "metadata": _MARK, "auto_create_key": False}
     return Wanted(
@@ -138,11 +138,12 @@ def _user() -> Wanted:
 
 
 def _customer() -> Wanted:
-    def read(api: AdminApi) -> Mapping[str, Any] | None:
+    def read(api: AdminApi, before: Sequence[Report]) -> Mapping[str, Any] | None:
+        if all(report.outcome == "created" for report in before):
+            # The gateway is new to the kit, so it has few customers; an old one may have thousands.
+            return next((c for c in api.send("GET", "/customer/list") if c["user_id"] == CUSTOMER), None)
         answer = api.find("GET", "/customer/info", not_there=(400, 404), params={"end_user_id": CUSTOMER})
-        if not answer:
-            return None
-        return {**answer, "budget_id": (answer.get("litellm_budget_table") or {}).get("budget_id")}
+        return dict(answer) if answer else None
 
     return Wanted(
         "customer",
@@ -156,9 +157,9 @@ def _customer() -> Wanted:
 def _key(virtual_key: str) -> Wanted:
     fields = {"key_alias": KEY_ALIAS, "user_id": USER, "team_id": TEAM}
 
-    def read(api: AdminApi) -> Mapping[str, Any] | None:
-        answer = api.find("GET", "/key/info", not_there=(400, 404), params={"key": virtual_key})
-        return answer["info"] if answer else None
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
+        query = {"key_hash": hashlib.sha256(virtual_key.encode()).hexdigest(), "return_full_object": "true"}
+        return _first(api.send("GET", "/key/list", params=query)["keys"])
 
     def create(api: AdminApi) -> object:
         _retire_older_keys(api)

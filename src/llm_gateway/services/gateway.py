@@ -23,6 +23,7 @@ from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import postgres
 from llm_gateway.services.base import Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +135,7 @@ def _migrate(run: Run) -> None:
     state = check_salt(url, salt)
     if state == "different":
         raise PreconditionError(
-            "E430",
+            "E330",
             "LITELLM_SALT_KEY is not the one that this database was used with.",
             cause="The .env was replaced; what LiteLLM encrypted (provider keys) cannot be read with another salt.",
             next=f"Put the old LITELLM_SALT_KEY back into {run.home.env_link}, or use another database.",
@@ -145,9 +146,14 @@ def _migrate(run: Run) -> None:
 def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """What every gateway of the kit needs."""
     del config
-    if not stack.runs("postgres"):
-        return ()
-    return (Setting(("general_settings", "proxy_batch_write_at"), _FLUSH_SECONDS, "spend is visible within seconds"),)
+    wanted = []
+    if is_loopback(stack.choices.text("bind")):
+        direct = ("general_settings", "trusted_proxy_ranges")
+        wanted.append(Setting(direct, [], "clients connect directly"))
+    if stack.runs("postgres"):
+        flush = ("general_settings", "proxy_batch_write_at")
+        wanted.append(Setting(flush, _FLUSH_SECONDS, "spend is visible within seconds"))
+    return tuple(wanted)
 
 
 def write_effective(stack: Stack) -> list[Setting]:

@@ -133,7 +133,7 @@ def prepare(run: Run) -> None:
     ground = _ground(stack.home, stack.findings)
     if ground.user == "" and stack.findings.is_root:
         raise PreconditionError(
-            "E420",
+            "E320",
             "PostgreSQL cannot run as root, and this machine has neither the user postgres nor nobody.",
             cause="A very small container image.",
             next="useradd --system postgres, or start as an ordinary user",
@@ -161,7 +161,7 @@ def _initialise(run: Run, ground: _Ground) -> None:
                 shutil.chown(path, ground.user)
         commands.run(
             [binaries(run.stack) / "initdb", "-D", data, "-U", "postgres", *_INITDB, f"--pwfile={password_file}"],
-            code="E421",
+            code="E321",
             what="Creating the PostgreSQL data directory",
             timeout=min(120, run.deadline.left),
             user=ground.user,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llm_gateway import home_files, stack
-from llm_gateway.choices import Choice, Choices, resolve
+from llm_gateway.choices import Choice, Choices, Chosen, Value, resolve
 from llm_gateway.discovery import Findings, discover
 from llm_gateway.dotenv import Environment, read
 from llm_gateway.files import read_json
@@ -97,9 +97,11 @@ def running_stack(context: Context) -> Stack | None:
     record = running_record(context.home)
     if not record:
         return None
-    saved = {**record["choices"], **record["ports"]}
-    choices = resolve(catalogue(), flags={}, environ={}, saved=saved)
-    known = replace(context, choices=choices)
+    chosen = {id_: Chosen(*pair) for id_, pair in record["choices"].items()}
+    for id_, port in record["ports"].items():
+        chosen[id_] = Chosen(port, chosen[id_].source)
+    defaults = {c.id: Chosen(c.default, "default") for c in catalogue()}
+    known = replace(context, choices=Choices({**defaults, **chosen}, catalogue()))
     return _plan(known, discover(context.home, ports=()), config=Path(record["config"]))
 
 
@@ -139,14 +141,15 @@ def _ask_servers(findings: Findings, environment: Environment) -> Findings:
     return replace(findings, database_answers="yes" if database else "", redis_answers="yes" if cache else "")
 
 
+def wanted(choices: Choices) -> dict[str, Value]:
+    """What makes two starts the same start: every lasting choice but the config, which is compared by its path."""
+    return {c.id: choices[c.id] for c in choices.catalogue if c.remembered and c.id != "configFile"}
+
+
 def record(context: Context, made: Stack) -> dict[str, Any]:
     """What `state/running.json` holds: enough to tell a second start whether it wants the same."""
     return {
-        "choices": {
-            choice.id: context.choices[choice.id]
-            for choice in context.choices.catalogue
-            if choice.remembered and choice.id != "configFile"
-        },
+        "choices": {id_: [value, context.choices.source(id_)] for id_, value in wanted(context.choices).items()},
         "ports": dict(made.ports),
         "config": str(made.config),
         "config_sha256": config_digest(made.config),

@@ -9,7 +9,7 @@ from llm_gateway.errors import GatewayError
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.results import Result
 from llm_gateway.services.registry import BY_ID
-from llm_gateway.verbs.context import make_stack
+from llm_gateway.verbs.context import make_stack, running_stack
 from llm_gateway.verbs.locking import changing
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def plan(context: Context) -> Result:
     """The verb: where everything would run and why, with the source of each choice. Writes nothing."""
-    stack = make_stack(context)
+    stack = running_stack(context) or make_stack(context)
     data = {**describe(stack), "choices": context.choices.as_dict(), "database": _database(stack)}
     lines = [
         f"Home    {stack.home.root}",

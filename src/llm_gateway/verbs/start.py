@@ -6,7 +6,7 @@ import contextlib
 import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_gateway import home_files
 from llm_gateway.engines.native import Interrupted, NativeEngine
@@ -17,7 +17,15 @@ from llm_gateway.model_config.load import load
 from llm_gateway.probes import Deadline
 from llm_gateway.results import Result
 from llm_gateway.verbs import summary
-from llm_gateway.verbs.context import config_digest, make_stack, planned_stack, record, running_record, running_stack
+from llm_gateway.verbs.context import (
+    config_digest,
+    make_stack,
+    planned_stack,
+    record,
+    running_record,
+    running_stack,
+    wanted,
+)
 from llm_gateway.verbs.locking import changing
 from llm_gateway.verbs.seed import seed_stack
 
@@ -116,12 +124,7 @@ def _running(context: Context) -> Started | None:
     engine_alive = Supervisor(context.home).alive()
     if not saved or not engine_alive:
         return None
-    wanted: dict[str, Any] = {
-        choice.id: context.choices[choice.id]
-        for choice in context.choices.catalogue
-        if choice.remembered and choice.id != "configFile"
-    }
-    different = [name for name, value in wanted.items() if saved["choices"].get(name) != value]
+    different = [name for name, value in wanted(context.choices).items() if saved["choices"][name][0] != value]
     if str(context.config) != saved["config"]:
         different.insert(0, "config")
     if different:

@@ -66,7 +66,7 @@ def started(stack: Stack, *, reports: list[Report], seconds: float) -> Result:
     objects = [{"kind": report.kind, "id": report.id, "outcome": report.outcome} for report in reports]
     value = {**data(stack), "already_running": False, "seconds": round(seconds, 2), "seeded": objects}
     head = f"Ready in {seconds:.1f} s."
-    return Result("start", value, f"{head}\n\n{text(stack)}", warnings=stack.warnings)
+    return Result("start", value, f"{head}\n\n{text(stack)}", warnings=stack.warnings, told=True)
 
 
 def already_running(stack: Stack, *, warnings: tuple[str, ...]) -> Result:
