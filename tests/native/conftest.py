@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from support.postgres import database, postgres
+from support.stack import stack
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "postgres", "stack"]
