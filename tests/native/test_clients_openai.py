@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import openai
 import pytest
+
 from support.stack import eventually
 
 if TYPE_CHECKING:

@@ -30,8 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # What a developer's shell may hold and a test must not see.
-_PRIVATE = ("LLM_GATEWAY_", "LITELLM_", "LANGFUSE_", "REDIS_", "PRESIDIO_", "OPENAI_", "AWS_", "OLLAMA_", "UI_", "PRISMA_")
-_PRIVATE_NAMES = {"DATABASE_URL", "DIRECT_URL", "STORE_MODEL_IN_DB"}
+_PRIVATE = (
+    "LLM_GATEWAY_",
+    "LITELLM_",
+    "LANGFUSE_",
+    "REDIS_",
+    "PRESIDIO_",
+    "OPENAI_",
+    "AWS_",
+    "OLLAMA_",
+    "UI_",
+    "PRISMA_",
+)
+_PRIVATE_NAMES = {"DATABASE_URL", "DIRECT_URL", "STORE_MODEL_IN_DB", "UI_USERNAME", "UI_PASSWORD"}
 # Short cycles, so that a budget's reset and the spend can be seen in seconds.
 _QUICK = {
     "proxy_budget_rescheduler_min_time": 1,
