@@ -50,7 +50,7 @@ def quote(name: str, value: str) -> str:
             next=f"Choose a value without them, or give it as a process variable: export {name}=…",
         )
     if "\\\\" in value or value.endswith("\\"):
-        # Inside single quotes python-dotenv takes `\\\\` for one backslash; lone ones inside are literal for everybody.
+        # Inside single quotes python-dotenv takes `\\` for one backslash; lone ones inside are literal for everybody.
         value = value.replace("\\", "\\\\")
     return f"'{value}'"
 

@@ -86,7 +86,7 @@ def ask(path: Path, *, do: str = "status", timeout: float = 3.0) -> Message:
     """Ask a running launcher.
 
     Returns:
-        For `status`: pid, nursery, workers, preload, config, version.
+        For `status`: pid, nursery, workers, preload, config, address, version.
 
     Raises:
         GatewayError: E507 nobody answers.

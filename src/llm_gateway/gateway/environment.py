@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from llm_gateway.gateway.options import LauncherOptions
 
@@ -20,6 +20,7 @@ _PARENT_BYTES = 400 * 1024**2
 _WORKER_BYTES = 300 * 1024**2
 _MOST_WORKERS = 8
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 
 def quiet_environment() -> dict[str, str]:
@@ -90,3 +91,33 @@ def workers_default(cores: int, memory_bytes: int) -> int:
     """
     room = (memory_bytes // 2 - _PARENT_BYTES) // _WORKER_BYTES
     return int(max(1, min(cores, room, _MOST_WORKERS)))
+
+
+def network_environment(environ: Mapping[str, str], *, local_hosts: Iterable[str] = ()) -> dict[str, str]:
+    """What a process needs so that providers are reached through the proxy and local services never are.
+
+    * `NO_PROXY` and `no_proxy` (which wins in Python) get the same list: what both said, loopback, `local_hosts`.
+    * One bundle of certificate authorities for everybody. LiteLLM's own clients (aiohttp and httpx) read
+      `SSL_CERT_FILE` and nothing else; requests (OTLP exporters) reads `REQUESTS_CA_BUNDLE`, boto3
+      `AWS_CA_BUNDLE`. The first one set fills the others. It replaces the public bundle, so a file with only
+      the private authority trusts only that.
+
+    The proxy variables themselves stay as they are: LiteLLM 1.106.2 reads them in both spellings, with
+    credentials in the URL.
+
+    Args:
+        environ: the process's variables.
+        local_hosts: hosts of this stack's services besides loopback; ports are ignored.
+
+    Returns:
+        The variables to set or replace.
+    """
+    changed: dict[str, str] = {}
+    given = [entry.strip() for name in ("no_proxy", "NO_PROXY") for entry in environ.get(name, "").split(",")]
+    if "*" not in given:
+        hosts = dict.fromkeys(entry for entry in (*given, *_LOOPBACK, *local_hosts) if entry)
+        changed |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
+    bundle = next((environ[name] for name in _BUNDLES if environ.get(name)), "")
+    if bundle:
+        changed |= {name: bundle for name in _BUNDLES if not environ.get(name)}
+    return changed

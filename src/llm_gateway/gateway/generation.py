@@ -147,7 +147,7 @@ class Generation:
         """Start a worker in a free slot. Raises OSError when the nursery is gone."""
         announce = not self._announced
         ours, theirs = os.pipe()
-        os.set_blocking(ours, False)  # noqa: FBT003 - the only spelling
+        os.set_blocking(ours, False)
         try:
             if self.preload and self.nursery:
                 self.nursery.fork(theirs, announce=announce)

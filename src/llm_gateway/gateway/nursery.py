@@ -121,9 +121,7 @@ class Nursery:
         die_with(self._supervisor, signal.SIGTERM)
         report.send(pid=os.getpid())
         refresh_identity()
-        return serve(
-            self._listener, self._settings, report, supervisor=self._supervisor, announce=announce
-        )
+        return serve(self._listener, self._settings, report, supervisor=self._supervisor, announce=announce)
 
 
 def main(arguments: list[str]) -> int:

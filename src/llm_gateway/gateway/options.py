@@ -111,9 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="LiteLLM's info log and an access log")
     parser.add_argument("--detailed-debug", action="store_true", help="LiteLLM's debug log")
     parser.add_argument("--no-preload", dest="preload", action="store_false", help="each worker imports itself")
-    parser.add_argument(
-        "--ready-timeout", type=float, default=120.0, metavar="S", help="for one worker (%(default)s)"
-    )
+    parser.add_argument("--ready-timeout", type=float, default=120.0, metavar="S", help="for one worker (%(default)s)")
     parser.add_argument(
         "--graceful-timeout", type=float, default=4.0, metavar="S", help="for open streams (%(default)s)"
     )

@@ -86,16 +86,17 @@ async def read_sections(settings: WorkerSettings) -> ConfigSections:
     from litellm.proxy.proxy_server import ProxyConfig  # noqa: PLC0415 - imported by the nursery, 5 s elsewhere
 
     config = await ProxyConfig().get_config(config_file_path=settings.config)
-    return ConfigSections(
-        general=config.get("general_settings") or {}, litellm=config.get("litellm_settings") or {}
-    )
+    return ConfigSections(general=config.get("general_settings") or {}, litellm=config.get("litellm_settings") or {})
 
 
 def apply(sections: ConfigSections, settings: WorkerSettings) -> None:
     """Do the command line's part for this process, before the app starts."""
     import litellm  # noqa: PLC0415 - see read_sections
 
+    from litellm.proxy.common_utils import banner  # noqa: PLC0415
+
     environment = os.environ
+    banner.show_banner = lambda: None  # eight lines per worker, without a switch
     if sections.litellm.get("json_logs") is True:
         litellm.json_logs = True
         litellm.turn_on_json()
@@ -148,9 +149,7 @@ def database_url(
     defaults = {"connection_limit": connection_limit(workers), "pool_timeout": _POOL_TIMEOUT}
     url = db_url_settings.add_missing_query_params(url, defaults)
     lifetime = db_url_settings.idle_lifetime_params(general.get("database_max_idle_connection_lifetime"))
-    completed: str = db_url_settings.translate_libpq_ssl_params(
-        db_url_settings.add_missing_query_params(url, lifetime)
-    )
+    completed: str = db_url_settings.translate_libpq_ssl_params(db_url_settings.add_missing_query_params(url, lifetime))
     return completed
 
 

@@ -50,6 +50,7 @@ class Supervisor:
     ) -> None:
         self._options = options
         self._listener = listener
+        self._address = _spelled(listener)
         self._control = control
         self._selector = selectors.DefaultSelector()
         self._version = importlib.metadata.version("litellm")
@@ -57,9 +58,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._failure: GatewayError | None = None
         self._stopping: float | None = None
-        self._generation = Generation(
-            options.worker_settings, environment, listener, preload=options.preload and LINUX
-        )
+        self._generation = Generation(options.worker_settings, environment, listener, preload=options.preload and LINUX)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT.
@@ -181,7 +180,7 @@ class Supervisor:
             worker.become("ready")
             if not self._generation.served:
                 self._generation.served = True
-                _say(f"LiteLLM {self._version} answers on {_spelled(self._listener)}")
+                _say(f"LiteLLM {self._version} answers on {self._address}")
         if self._stopping is not None:
             worker.signal(signal.SIGTERM)
 
@@ -313,6 +312,7 @@ class Supervisor:
             ],
             "preload": generation.preload,
             "config": generation.settings.config,
+            "address": self._address,
             "version": self._version,
         }
 
