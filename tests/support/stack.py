@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,12 @@ import yaml
 
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.resources import resource
+from support.capabilities import ORIGINAL_ENVIRON
+from support.leftovers import MARK
+from support.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
 # What a developer's shell may hold and a test must not see.
 _PRIVATE = (
@@ -182,31 +184,15 @@ def quick(config: str) -> dict[str, Any]:
 
 
 def _clean_environment(home: Path) -> dict[str, str]:
+    """The machine's environment without what a developer's shell may say to the kit, and free ports."""
     kept = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in ORIGINAL_ENVIRON.items()
         if not name.startswith(_PRIVATE) and name not in _PRIVATE_NAMES
     }
-    # Free ports as a start, --auto-ports for the case that somebody takes one meanwhile.
-    gateway, postgres, redis = _free_ports(3)
-    return {
-        **kept,
-        "LLM_GATEWAY_HOME": str(home),
-        "LLM_GATEWAY_GATEWAY_PORT": str(gateway),
-        "LLM_GATEWAY_POSTGRES_PORT": str(postgres),
-        "LLM_GATEWAY_REDIS_PORT": str(redis),
-    }
-
-
-def _free_ports(count: int) -> Sequence[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
+    # --auto-ports is for the case that somebody takes one of them meanwhile.
+    ports = {f"LLM_GATEWAY_{name}_PORT": str(free_port()) for name in ("GATEWAY", "POSTGRES", "REDIS")}
+    return {**kept, **ports, MARK: os.environ[MARK], "LLM_GATEWAY_HOME": str(home)}
 
 
 @pytest.fixture(scope="session")
