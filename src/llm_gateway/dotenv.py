@@ -49,6 +49,9 @@ def quote(name: str, value: str) -> str:
             cause="It holds a newline, a NUL or a single quote, which the readers of .env understand differently.",
             next=f"Choose a value without them, or give it as a process variable: export {name}=…",
         )
+    if "\\\\" in value or value.endswith("\\"):
+        # Inside single quotes python-dotenv takes `\\` for one backslash; lone ones inside are literal for everybody.
+        value = value.replace("\\", "\\\\")
     return f"'{value}'"
 
 
@@ -61,11 +64,13 @@ def parse(text: str, *, path: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
+            before = binding.original.string[: -len(binding.original.string.lstrip()) or None]
+            number = binding.original.line + before.count("\n")  # the parser counts blank lines to what follows them
             raise InputError(
                 "E111",
-                f"{path}, line {binding.original.line}: this is not NAME=value.",
+                f"{path}, line {number}: this is not NAME=value.",
                 cause="A quote is not closed, or the line has no '='.",
-                next=f"Mend the line: {os.environ.get('EDITOR', 'nano')} +{binding.original.line} {path}",
+                next=f"Mend the line: {os.environ.get('EDITOR', 'nano')} +{number} {path}",
             )
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value

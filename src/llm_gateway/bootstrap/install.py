@@ -31,14 +31,16 @@ from llm_gateway.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from llm_gateway.bootstrap.mirrors import Indexes
+
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
 KIT = "llm-gateway-kit"
 _STAMP = ".llm-gateway.json"
 _LIMIT_VARIABLE, _LIMIT = "LLM_GATEWAY_INSTALL_TIMEOUT", 900.0
 # What ends up in the kit's wheel, relative to the checkout.
 _SOURCES = ("pyproject.toml", "README.md", "LICENSE", "devcontainer-feature.json", "src", "configs", "compose")
-# With more than one index these may be the fault of an extra one, which pip would have passed over.
-_PERHAPS_AN_EXTRA_INDEX = {"E210", "E211", "E212", "E213", "E215", "E216", "E217"}
+# What an extra index may mend: the main one does not have a package, or does not let us in.
+_PERHAPS_ELSEWHERE = {"E210", "E211", "E212", "E213", "E215", "E217"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def ensure_venvs(
     missing = [venv for venv in venvs if not job.is_complete(venv)]
     if missing:
         try:
+            job = replace(job, indexes=_choose_indexes(environ))
             job.prepare()
             with ThreadPoolExecutor(max_workers=len(missing)) as pool:
                 list(pool.map(job.install, missing))
@@ -160,7 +163,8 @@ def ensure_uv(home: Path, *, environ: Mapping[str, str] | None = None, progress:
     """The locked uv of a home, installed when it is missing. Errors as `ensure_venvs`."""
     environ = os.environ if environ is None else environ
     deadline = time.monotonic() + _limit(environ)
-    return _Job(home.absolute(), base_python(), progress or Progress(), environ, "", deadline).prepare()
+    job = _Job(home.absolute(), base_python(), progress or Progress(), environ, "", deadline)
+    return job.prepare()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ class _Job:
     environ: Mapping[str, str]
     hint: str
     deadline: float
+    indexes: tuple[Indexes, ...] = ("main",)
 
     @property
     def log(self) -> Path:
@@ -192,7 +197,9 @@ class _Job:
 
     def is_complete(self, venv: Venv) -> bool:
         directory = self.directory(venv)
-        return _Stamp.read(directory) == self.wanted(venv) and os.access(directory / "bin/python", os.X_OK)
+        programs = ["python", *(["llm-gateway"] if venv.kit else [])]
+        there = all(os.access(directory / "bin" / name, os.X_OK) for name in programs)
+        return there and _Stamp.read(directory) == self.wanted(venv)
 
     def runner(self, *locks: int) -> Runner:
         return Runner(self.log, self.deadline, known_secrets(self.environ), locks)
@@ -207,9 +214,6 @@ class _Job:
             if _Stamp.read(folder) == wanted and os.access(self.uv, os.X_OK):
                 return self.uv
             with self.progress.step("installer (uv)"):
-                blocked = check_index(self.environ)
-                if blocked:
-                    raise blocked
                 program = install_uv(folder, lock_file, self.runner(lock), self.environ, hint=self.hint)
             if program != self.uv:
                 self.progress.note(f"  Using {program}: there is no pip to install the tested version.")
@@ -227,7 +231,8 @@ class _Job:
             before = _Stamp.read(directory)
             (directory / _STAMP).unlink(missing_ok=True)
             runner = self.runner(lock)
-            if before is None or before.python != wanted.python:
+            # A stamp that fits an environment that is not complete: somebody damaged it.
+            if before is None or before.python != wanted.python or before == wanted:
                 shutil.rmtree(directory, ignore_errors=True)
                 before = _Stamp(wanted.python, "", "")
                 self._uv(runner, venv, ["venv", "--no-project", "--python", self.python, directory])
@@ -267,24 +272,33 @@ class _Job:
         *,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        pip = read_pip_config(self.environ)
-        env = {**uv_environment(self.environ, pip=pip), **_cache(self.environ, self.home)}
-        outcome = runner.run([self.uv, *arguments], env=env, cwd=self.home, tell=tell)
-        known = explain(outcome.output) if not outcome.ok else None
-        if known and known.code in _PERHAPS_AN_EXTRA_INDEX and pip.extra_index_urls and not outcome.timed_out:
-            env = {**env, **uv_environment(self.environ, pip=replace(pip, extra_index_urls=()))}
-            if not any(self.environ.get(name) for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL")):
-                env.pop("UV_INDEX", None)
-            retried = runner.run([self.uv, *arguments], env=env, cwd=self.home, tell=tell)
-            outcome = retried if retried.ok else outcome
-        if not outcome.ok:
-            raise failure(f"the environment '{venv.name}'", outcome, self.log)
+        first: Outcome | None = None
+        for indexes in self.indexes:
+            env = {**uv_environment(self.environ, indexes=indexes), **_cache(self.environ, self.home)}
+            outcome = runner.run([self.uv, *arguments], env=env, cwd=self.home, tell=tell)
+            if outcome.ok:
+                return
+            first = first or outcome
+            known = explain(outcome.output)
+            if outcome.timed_out or known is None or known.code not in _PERHAPS_ELSEWHERE:
+                break
+        assert first is not None  # noqa: S101 - there is always an index to ask
+        raise failure(f"the environment '{venv.name}'", first, self.log)
 
     def _lock(self, name: str) -> Path:
         return self.home / "venvs" / f".{name}.lock"
 
     def _say_waiting(self) -> None:
         self.progress.note("  Another installation into this home is running; waiting for it.")
+
+
+def _choose_indexes(environ: Mapping[str, str]) -> tuple[Indexes, ...]:
+    """The main index alone, and with the extra ones where that fails; without the main one when it is blocked."""
+    blocked = check_index(environ)
+    extra = bool(read_pip_config(environ).extra_index_urls)
+    if blocked and not extra:
+        raise blocked
+    return ("extra",) if blocked else ("main", "all") if extra else ("main",)
 
 
 def _limit(environ: Mapping[str, str]) -> float:

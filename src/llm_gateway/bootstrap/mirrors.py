@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -36,9 +36,12 @@ _FOREIGN = (
 _FOREIGN_PIP = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_NO_BINARY", "PIP_PRE")
 _OWN_UV_INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 DEFAULT_TIMEOUT = 30
+Indexes = Literal["main", "all", "extra"]
 
 
-def uv_environment(environ: Mapping[str, str], *, pip: PipConfig | None = None, extras: bool = True) -> dict[str, str]:
+def uv_environment(
+    environ: Mapping[str, str], *, pip: PipConfig | None = None, indexes: Indexes = "main"
+) -> dict[str, str]:
     """The environment of a uv process: `environ` plus what pip is configured with.
 
     Variables that the person set for uv win over pip's configuration. Credentials travel in the environment
@@ -47,13 +50,15 @@ def uv_environment(environ: Mapping[str, str], *, pip: PipConfig | None = None, 
     Args:
         environ: the person's environment.
         pip: pip's configuration, when the caller has read it already.
-        extras: False leaves pip's extra indexes out (see `install.packages`).
+        indexes: which of pip's indexes to ask. The default leaves the extra ones out: uv takes a version's files
+            from the first index that has the version, while pip takes the best file of all indexes. An extra index
+            with the same version but fewer files would win over the one the lock was made from.
     """
     pip = pip or read_pip_config(environ)
     env = {name: value for name, value in environ.items() if name not in _FOREIGN}
     own = any(environ.get(name) for name in _OWN_UV_INDEX)
     if not own:
-        env.update(_indexes(pip, extras=extras))
+        env.update(_indexes(pip, indexes))
     # uv stops at the first index that knows a name; pip merges them, which is what this configuration was
     # written for. Merging is what invites dependency confusion; here every file is fixed by its hash.
     env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
@@ -160,16 +165,16 @@ def authorities(environ: Mapping[str, str]) -> str:
     return _authorities(environ, read_pip_config(environ)).get("SSL_CERT_FILE", "")
 
 
-def _indexes(pip: PipConfig, *, extras: bool) -> dict[str, str]:
-    others = pip.extra_index_urls if extras else ()
-    if not pip.index_url:
-        return {"UV_INDEX": " ".join(others)} if others else {}
-    if not others:
-        return {"UV_DEFAULT_INDEX": pip.index_url}
-    # uv asks its default index last. The main index comes first here, so that another index which holds the
-    # same version with other files (a rebuild) cannot win over the one the lock was made from.
-    *middle, last = others
-    return {"UV_INDEX": " ".join((pip.index_url, *middle)), "UV_DEFAULT_INDEX": last}
+def _indexes(pip: PipConfig, indexes: Indexes) -> dict[str, str]:
+    main = (pip.index_url,) if pip.index_url and indexes != "extra" else ()
+    wanted = (*main, *(pip.extra_index_urls if indexes != "main" else ()))
+    if not wanted:
+        return {}
+    if indexes == "all" and not main:
+        return {"UV_INDEX": " ".join(wanted)}
+    # uv asks its default index last; the order stays pip's, the main index first.
+    *first, last = wanted
+    return {"UV_DEFAULT_INDEX": last} | ({"UV_INDEX": " ".join(first)} if first else {})
 
 
 def _authorities(environ: Mapping[str, str], pip: PipConfig) -> dict[str, str]:

@@ -45,6 +45,9 @@ def secrets_of(values: Iterable[str]) -> tuple[str, ...]:
 def _passwords(url: str) -> set[str]:
     if "@" not in url:
         return set()
+    # uv names an index in front: corp=https://…
+    if "=" in url.partition("://")[0]:
+        url = url.partition("=")[2]
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         user, password = parts.username or "", parts.password or ""

@@ -24,8 +24,9 @@ from llm_gateway.probes import Deadline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# LiteLLM ends `migrate deploy` after 600 s; the error must reach it before.
-_DEPLOY_SECONDS = 570.0
+# LiteLLM ends `migrate deploy` after this many seconds; the error must reach it before.
+_DEPLOY_BUDGET = "LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT"
+_DEPLOY_SECONDS = 600.0
 _VERSION = "prisma : 5.4.2 (llm-gateway-prisma)"
 _NOT_SUPPORTED = "llm-gateway-prisma: `{}` needs Prisma's schema engine, which is not available here."
 # What Prisma's CLI says, so that LiteLLM recognises an outage.
@@ -51,14 +52,12 @@ def _answer(words: list[str]) -> int:
         case ["--version" | "-v" | "version", *_]:
             _say(_VERSION)
         case ["migrate", "deploy", *_]:
-            report = apply(_url(), deadline=Deadline(_DEPLOY_SECONDS), migrations=_migrations())
+            report = apply(_url(), deadline=_deploy_deadline(), migrations=_migrations())
             _say(f"{report.total} migrations found in prisma/migrations")
             if report.applied:
                 _say("Applied: " + ", ".join(report.applied))
             _say(
-                "All migrations have been successfully applied."
-                if report.applied
-                else "No pending migrations to apply"
+                "All migrations have been successfully applied." if report.applied else "No pending migrations to apply"
             )
         case ["migrate", "resolve", "--rolled-back", name, *_]:
             resolve_rolled_back(_url(), name)
@@ -75,6 +74,14 @@ def _answer(words: list[str]) -> int:
             _complain(_NOT_SUPPORTED.format(" ".join(word for word in words[:2] if "://" not in word)))
             return 1
     return 0
+
+
+def _deploy_deadline() -> Deadline:
+    try:
+        budget = float(os.environ[_DEPLOY_BUDGET])
+    except (KeyError, ValueError):
+        budget = _DEPLOY_SECONDS
+    return Deadline(0.9 * budget)
 
 
 def _execute(file: Path) -> None:

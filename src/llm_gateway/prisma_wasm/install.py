@@ -212,6 +212,7 @@ def _engine_launcher(directory: Path, engine: Path, node: Path) -> Path:
     text = (
         "#!/bin/sh\n"
         f'if [ "$1" = --version ]; then echo {shlex.quote(version)}; exit 0; fi\n'
+        "export LLM_GATEWAY_ENGINE_PARENT=$PPID\n"
         f'exec {command} "$@"\n'
     )
     write_atomically(launcher, text, mode=0o755)

@@ -70,9 +70,7 @@ def locate(python: Path, *, remembered: Path) -> Site:
             [python, "-I", "-c", _ASK], capture_output=True, text=True, timeout=60, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise PreconditionError(
-            "E416", f"{python} does not run", cause=str(error), next="llm-gateway init"
-        ) from error
+        raise PreconditionError("E416", f"{python} does not run", cause=str(error), next="llm-gateway init") from error
     packages, scripts = json.loads(answer)
     remembered.write_text(json.dumps({"python": str(python), "packages": packages, "scripts": scripts}))
     return Site(python, Path(packages), Path(scripts))

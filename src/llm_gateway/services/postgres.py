@@ -106,8 +106,12 @@ class _Ground:
 def _ground(home: Home, findings: Findings) -> _Ground:
     if not findings.is_root or _others_may_enter(home.root):
         return _Ground(home.state / "postgres", home.root, findings.service_user)
-    outside = _OUTSIDE / home.id
-    return _Ground(outside / "postgres", outside, findings.service_user)
+    return _Ground(outside(home) / "postgres", outside(home), findings.service_user)
+
+
+def outside(home: Home) -> Path:
+    """Where data and wheel stand when the server's user cannot enter the home; a link in the home leads there."""
+    return _OUTSIDE / home.id
 
 
 def _others_may_enter(path: Path) -> bool:
@@ -133,7 +137,7 @@ def prepare(run: Run) -> None:
     ground = _ground(stack.home, stack.findings)
     if ground.user == "" and stack.findings.is_root:
         raise PreconditionError(
-            "E420",
+            "E320",
             "PostgreSQL cannot run as root, and this machine has neither the user postgres nor nobody.",
             cause="A very small container image.",
             next="useradd --system postgres, or start as an ordinary user",
@@ -161,7 +165,7 @@ def _initialise(run: Run, ground: _Ground) -> None:
                 shutil.chown(path, ground.user)
         commands.run(
             [binaries(run.stack) / "initdb", "-D", data, "-U", "postgres", *_INITDB, f"--pwfile={password_file}"],
-            code="E421",
+            code="E321",
             what="Creating the PostgreSQL data directory",
             timeout=min(120, run.deadline.left),
             user=ground.user,

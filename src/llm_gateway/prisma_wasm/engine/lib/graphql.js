@@ -14,6 +14,8 @@ const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const STRING = /"(?:[^"\\\n]|\\.)*"/y;
 const INTEGER = /^-?\d+$/;
+const LINE_BREAK = /[\u0085\u2028\u2029]/;
+const SEGMENT = /[^\u0085\u2028\u2029]*[\u0085\u2028\u2029]?/g;
 
 class QueryTextError extends Error {}
 
@@ -59,10 +61,26 @@ class Reader {
   }
 }
 
+/**
+ * The client indents its query line by line, and for Python these characters end a line even inside a string:
+ * it puts the line's indentation into the text behind them (not where only white space follows). Take it out.
+ */
+function withoutIndentation(text, reader, start) {
+  const line = reader.text.slice(reader.text.lastIndexOf('\n', start) + 1, start);
+  const indentation = /^ */.exec(line)[0];
+  const segments = text.match(SEGMENT).slice(0, -1);
+  const last = segments.length - 1;
+  return segments.map((segment, i) => {
+    const indented = i > 0 && (i === last || segment.trim() !== '') && segment.startsWith(indentation);
+    return indented ? segment.slice(indentation.length) : segment;
+  }).join('');
+}
+
 function readString(reader) {
+  const start = reader.at;
   const text = reader.match(STRING) ?? reader.fail('a closing quote');
   try {
-    return JSON.parse(text);
+    return JSON.parse(LINE_BREAK.test(text) ? withoutIndentation(text, reader, start) : text);
   } catch {
     throw new QueryTextError(`the string that ends at position ${reader.at} is not a JSON string`);
   }

@@ -2,8 +2,8 @@
 
 const { log } = require('./log');
 
-// Read at once: the parent may die while the engine still connects.
-const PARENT = process.ppid;
+// The launcher's view: the parent may already have died when this line runs.
+const PARENT = Number(process.env.LLM_GATEWAY_ENGINE_PARENT ?? process.ppid);
 const PARENT_POLL_MS = 1000;
 const STOP_WITHIN_MS = 1500;
 
