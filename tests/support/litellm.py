@@ -37,6 +37,7 @@ general_settings:
 class Proxy:
     process: subprocess.Popen[bytes]
     url: str
+    database: str
     log: Path
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
@@ -84,7 +85,7 @@ def proxy(runtime: PrismaRuntime, url: str, directory: Path, *, workers: int = 1
     command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", str(workers)]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, env=environment, cwd=directory, stdout=stream, stderr=stream)
-    running = Proxy(process, f"http://127.0.0.1:{port}", log)
+    running = Proxy(process, f"http://127.0.0.1:{port}", url, log)
     try:
         ready = HttpProbe(f"{running.url}/health/readiness", accept=lambda body: b'"db":"connected"' in body)
         ended = lambda: "" if process.poll() is None else "it ended"  # noqa: E731
