@@ -89,9 +89,7 @@ def _pg_dump(server_major: int, search: Sequence[Path], version: str) -> Path:
 
 def _major(program: Path) -> int:
     try:
-        text = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=20, check=False
-        ).stdout
+        text = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return 0
     found = re.search(r"\b(\d+)(?:\.|devel|beta|rc|\s|$)", text)

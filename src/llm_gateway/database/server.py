@@ -72,9 +72,7 @@ def connect(url: str | DatabaseUrl, *, application: str = "llm-gateway", **optio
         defaults["application_name"] = application
     try:
         # Prepared statements would break behind a transaction pooler.
-        return psycopg.connect(
-            target.libpq(), autocommit=True, prepare_threshold=None, **{**defaults, **options}
-        )
+        return psycopg.connect(target.libpq(), autocommit=True, prepare_threshold=None, **{**defaults, **options})
     except psycopg.Error as error:
         raise _failure(target, error) from None
 

@@ -57,9 +57,7 @@ def _answer(words: list[str]) -> int:
             if report.applied:
                 _say("Applied: " + ", ".join(report.applied))
             _say(
-                "All migrations have been successfully applied."
-                if report.applied
-                else "No pending migrations to apply"
+                "All migrations have been successfully applied." if report.applied else "No pending migrations to apply"
             )
         case ["migrate", "resolve", "--rolled-back", name, *_]:
             resolve_rolled_back(_url(), name)

@@ -77,9 +77,7 @@ def generate(
         GatewayError: E413 npm failed, E417 the generator failed, E418 the package cannot be written.
         DeadlineError: E412 or E419 the deadline passed.
     """
-    install_packages(
-        node, lock=_GENERATOR, into=build, environment=environment, deadline=deadline, cancelled=cancelled
-    )
+    install_packages(node, lock=_GENERATOR, into=build, environment=environment, deadline=deadline, cancelled=cancelled)
     _remove_generated(site)
     _check(
         run(
@@ -139,9 +137,7 @@ def _remove_generated(site: Site) -> None:
     try:
         (site.prisma / _STAMP).unlink(missing_ok=True)
         for path in site.prisma.rglob("*"):
-            generated = (
-                path.suffix in {".py", ".prisma"} and str(path.relative_to(site.packages)) not in shipped
-            )
+            generated = path.suffix in {".py", ".prisma"} and str(path.relative_to(site.packages)) not in shipped
             if generated:
                 path.unlink()
         # Bytecode of a removed module is not imported, but a check of what is installed would see it.

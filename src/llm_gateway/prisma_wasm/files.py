@@ -14,9 +14,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
             return
     except OSError:
         pass
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         file.write(text)
     temporary = Path(file.name)
     temporary.chmod(mode)

@@ -217,8 +217,7 @@ def _failed_earlier(failed: Failed) -> MigrationError:
     return MigrationError(
         "E422",
         f"the migration {failed.name} was started at {started} and did not finish",
-        cause=failed.logs.strip()[-600:]
-        or "the program that ran it died; whether its changes are there is not known",
+        cause=failed.logs.strip()[-600:] or "the program that ran it died; whether its changes are there is not known",
         next=f"{_BEFORE_REPAIR}llm-gateway-prisma migrate resolve --applied|--rolled-back {failed.name}",
         prisma="Error: P3009\n\nmigrate found failed migrations in the target database.\n"
         f"The `{failed.name}` migration started at {started} failed",
@@ -261,9 +260,7 @@ def _run(connection: Connection, migration: Migration) -> None:
 def _send(connection: Connection, migration: Migration) -> None:
     """Without parameters psycopg sends the text as it is, and the server splits it into statements."""
     if migration.transactional:
-        start, finish = (
-            part.as_string(connection) for part in (start_row(migration), finish_row(migration.name))
-        )
+        start, finish = (part.as_string(connection) for part in (start_row(migration), finish_row(migration.name)))
         connection.execute(f"{start};\n{migration.text}\n;{finish}".encode())
         return
     connection.execute(start_row(migration))

@@ -49,8 +49,6 @@ def _is_binary(path: Path) -> bool:
 def _runs(path: Path) -> bool:
     """The cache may hold engines for other systems and OpenSSL versions."""
     try:
-        return (
-            subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False).returncode == 0
-        )
+        return subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Record which modules LiteLLM imports only during its first requests; the nursery imports them before it forks.
+
+    python scripts/record_lazy_modules.py
+
+Run it in the gateway's virtual environment after a change of the LiteLLM version; it rewrites
+src/llm_gateway/gateway/lazy_modules.json. It serves LiteLLM's app in this process against an upstream on
+loopback: chat, a stream, embeddings, refused requests, the model list and health.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_gateway.gateway.environment import quiet_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TARGET = Path(__file__).parents[1] / "src/llm_gateway/gateway/lazy_modules.json"
+KEY = "sk-record-lazy-modules-0000"
+CHAT = {"messages": [{"role": "user", "content": "hello"}]}
+COMPLETION = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+CHUNK = {
+    "id": "1",
+    "object": "chat.completion.chunk",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hi"}, "finish_reason": None}],
+}
+EMBEDDING = {
+    "object": "list",
+    "model": "m",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
+    "usage": {"prompt_tokens": 1, "total_tokens": 1},
+}
+
+
+async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one request as an OpenAI-compatible server would."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length")), 0)
+    request = json.loads(await reader.readexactly(length) or b"{}")
+    kind, body = "application/json", json.dumps(EMBEDDING if b"/embeddings" in head else COMPLETION)
+    if request.get("stream"):
+        last = {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        kind = "text/event-stream"
+        body = "".join(f"data: {text}\n\n" for text in (json.dumps(CHUNK), json.dumps(last), "[DONE]"))
+    answer = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    writer.write((answer + body).encode())
+    await writer.drain()
+    writer.close()
+
+
+def requests() -> Iterator[tuple[str, str, dict[str, Any] | None]]:
+    """What people send first."""
+    yield "GET", "/health/liveliness", None
+    yield "GET", "/health/readiness", None
+    yield "GET", "/v1/models", None
+    for model in ("chat", "mock", "missing"):
+        yield "POST", "/v1/chat/completions", {"model": model, **CHAT}
+        yield "POST", "/v1/chat/completions", {"model": model, "stream": True, **CHAT}
+    yield "POST", "/v1/embeddings", {"model": "embed", "input": "hello"}
+    yield "POST", "/v1/embeddings", {"model": "embed-mock", "input": "hello"}
+    yield "POST", "/key/generate", {}
+
+
+async def record(config: Path) -> set[str]:
+    """Serve the app in this process and return what the requests imported."""
+    import httpx  # noqa: PLC0415 - LiteLLM has imported it by now
+
+    app = importlib.import_module("litellm.proxy.proxy_server").app
+    server = await asyncio.start_server(upstream, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    model = {"api_base": f"http://127.0.0.1:{port}/v1", "api_key": "none"}
+    models = {
+        "chat": {"model": "openai/m", **model},
+        "mock": {"model": "openai/m", "mock_response": "hi"},
+        "embed": {"model": "openai/e", **model},
+        "embed-mock": {"model": "openai/e", "mock_response": [0.5]},
+    }
+    named = [{"model_name": name, "litellm_params": parameters} for name, parameters in models.items()]
+    config.write_text(json.dumps({"model_list": named}), encoding="utf-8")
+    before = set(sys.modules)
+    async with server, app.router.lifespan_context(app):
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
+        async with client:
+            for method, path, body in requests():
+                answer = await client.request(method, path, json=body, headers={"Authorization": f"Bearer {KEY}"})
+                print(f"{answer.status_code} {method} {path}", file=sys.stderr)
+            await asyncio.sleep(0.5)  # success logging runs behind the answers
+    return set(sys.modules) - before
+
+
+def main() -> None:
+    os.environ.update(quiet_environment() | {"LITELLM_MASTER_KEY": KEY, "OPENBLAS_NUM_THREADS": "1"})
+    for name in ("DATABASE_URL", "CONFIG_FILE_PATH"):
+        os.environ.pop(name, None)
+    from llm_gateway.gateway import nursery  # noqa: PLC0415 - after the environment is set
+
+    for name in nursery.EAGER_MODULES:
+        importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "config.yaml")
+        os.environ["WORKER_CONFIG"] = json.dumps({"config": str(config)})
+        modules = asyncio.run(record(config))
+    recorded = {"litellm": importlib.metadata.version("litellm"), "modules": sorted(modules)}
+    TARGET.write_text(json.dumps(recorded, indent=0) + "\n", encoding="utf-8")
+    print(f"{len(modules)} modules -> {TARGET}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+start_llm_gateway.sh

@@ -1,0 +1,1 @@
+stop_llm_gateway.sh

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_gateway.cli.app import Call, verb
+from llm_gateway.verbs.down import data_of, down
+
+if TYPE_CHECKING:
+    from llm_gateway.results import Result
+
+
+@verb("down")
+@click.option("--volumes", is_flag=True, help="Delete the data of this home too: database and cache.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(call: Call, *, volumes: bool, yes: bool) -> Result:
+    """Stop everything; with --volumes delete this home's data after asking."""
+    context = call.context({})
+    if volumes and not yes:
+        listed = "\n".join(f"  {path}" for path in data_of(context))
+        click.confirm(f"This deletes for ever:\n{listed}\nGo on?", abort=True, err=True)
+    return down(context, volumes=volumes)

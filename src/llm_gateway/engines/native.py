@@ -1,0 +1,209 @@
+"""The native engine: services as supervised processes of this machine, started side by side and probed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from llm_gateway import credentials
+from llm_gateway.engines.supervisor import Supervisor
+from llm_gateway.errors import DeadlineError, GatewayError
+from llm_gateway.files import write_json
+from llm_gateway.probes import Deadline, wait
+from llm_gateway.services.base import Run, Service, Stack
+from llm_gateway.services.registry import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_gateway.progress import Progress
+    from llm_gateway.services.base import Process
+
+_TAIL = 12  # log lines that a failed start shows
+
+
+class Interrupted(Exception):  # noqa: N818 - a request, not a failure
+    """SIGINT or SIGTERM arrived."""
+
+
+class NativeEngine:
+    """Starts, stops and watches the services of a stack that are placed `native`.
+
+    Args:
+        stack: the plan.
+        progress: where to show what happens.
+    """
+
+    def __init__(self, stack: Stack, progress: Progress) -> None:
+        self.stack = stack
+        self._progress = progress
+        self.supervisor = Supervisor(stack.home)
+        self._ready = {service.id: threading.Event() for service in SERVICES}
+        self._called_off = threading.Event()
+
+    def start(self, deadline: Deadline, *, interrupted: threading.Event) -> None:
+        """Bring every service up; on any failure stop all of them.
+
+        Args:
+            deadline: for all of it.
+            interrupted: set by a signal handler; ends the start.
+
+        Raises:
+            GatewayError: what the first failing service met, with its last log lines.
+            Interrupted: `interrupted` was set.
+        """
+        active = [service for service in SERVICES if self.stack.runs(service.id)]
+        for service in SERVICES:
+            if service not in active:
+                self._ready[service.id].set()
+        try:
+            if not self.supervisor.alive():
+                self.supervisor.spawn(self._processes(active))
+            with ThreadPoolExecutor(max_workers=len(active)) as pool:
+                futures = [pool.submit(self._bring_up, service, deadline) for service in active]
+                self._await(futures, interrupted)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _await(self, futures: Sequence[Future[None]], interrupted: threading.Event) -> None:
+        pending: set[Future[None]] = set(futures)
+        failure: BaseException | None = None
+        while pending:
+            done, pending = wait_for(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
+            for future in done:
+                error = future.exception()
+                if error and not isinstance(error, Interrupted):
+                    failure = failure or error
+            if (failure or interrupted.is_set()) and not self._called_off.is_set():
+                self._called_off.set()
+                for event in self._ready.values():
+                    event.set()
+                _end_children(except_for=self.supervisor)
+        if interrupted.is_set():
+            raise Interrupted
+        if failure:
+            raise failure
+
+    def _bring_up(self, service: Service, deadline: Deadline) -> None:
+        with self._progress.step(service.title) as step:
+            run = Run(self.stack, self.stack.values, deadline, self._progress, step)
+            native = self.stack.placements[service.id].where == "native"
+            service.prepare(run)
+            processes = service.processes(self.stack) if native else ()
+            if service.start_early:
+                self._start(processes)
+            self._await_needs(service, deadline)
+            service.settle(run)
+            self._start(processes)
+            step.detail("waiting until it is ready")
+            self._probe(service, processes, deadline)
+            service.after_ready(run)
+            step.detail("ready")
+        self._ready[service.id].set()
+
+    def _start(self, processes: Sequence[Process]) -> None:
+        for process in processes:
+            if self._called_off.is_set():
+                raise Interrupted
+            write_spec(self.stack, process)
+            self.supervisor.start(process.name)
+
+    def _await_needs(self, service: Service, deadline: Deadline) -> None:
+        for need in service.needs:
+            if not self._ready[need].wait(deadline.left):
+                raise DeadlineError(
+                    "E312",
+                    f"{service.title} waited for {need}, which did not become ready.",
+                    cause="The start's time limit passed.",
+                    next=f"llm-gateway logs {need}; llm-gateway start --timeout 600",
+                )
+        if self._called_off.is_set():
+            raise Interrupted
+
+    def _probe(self, service: Service, processes: Sequence[Process], deadline: Deadline) -> None:
+        if service.probe is None:
+            return
+        reason = wait(
+            service.probe(self.stack),
+            deadline,
+            alive=lambda: self._given_up(processes),
+            cancelled=self._called_off,
+        )
+        if self._called_off.is_set():
+            raise Interrupted
+        if reason:
+            error = DeadlineError if deadline.passed else GatewayError
+            raise error(
+                "E313",
+                f"{service.title} did not become ready: {reason}.",
+                cause=self._cause(service),
+                next=f"llm-gateway logs {service.id}",
+            )
+
+    def _given_up(self, processes: Sequence[Process]) -> str:
+        states = self.supervisor.states()
+        for process in processes:
+            state = states.get(process.name, {})
+            if state.get("statename") in {"FATAL", "EXITED"}:
+                return f"its process ended ({state.get('spawnerr') or 'see its log'})"
+            if not states:
+                return "the process supervisor is gone"
+        return ""
+
+    def _cause(self, service: Service) -> str:
+        lines = tail(self.stack, service.id, _TAIL)
+        return "Its log ends with:\n" + "\n".join(lines) if lines else "It wrote no log."
+
+    def _processes(self, services: Sequence[Service]) -> list[Process]:
+        return [
+            process
+            for service in services
+            if self.stack.placements[service.id].where == "native"
+            for process in service.processes(self.stack)
+        ]
+
+    def stop(self) -> None:
+        """Stop everything; the gateway first, because it writes its last spend rows into the database."""
+        self.supervisor.shutdown(first=("gateway",))
+
+
+def write_spec(stack: Stack, process: Process) -> None:
+    """Write what the trampoline executes for `process`."""
+    spec: dict[str, Any] = {
+        "argv": list(process.argv),
+        "user": process.user,
+        "full_environment": process.full_environment,
+        "stop_signal": process.stop_signal,
+        "env_file": str(stack.home.env_file),
+        "extra": dict(process.extra),
+        "unset": list(process.unset),
+    }
+    write_json(stack.home.specs / f"{process.name}.json", spec)
+
+
+def tail(stack: Stack, service: str, count: int) -> list[str]:
+    """The last lines of a service's log, without this home's secrets."""
+    try:
+        text = stack.home.log(service).read_text(encoding="utf-8", errors="replace")[-200_000:]
+    except OSError:
+        return []
+    secret_names = ("KEY", "PASSWORD", "SECRET", "URL")
+    secrets = {name: value for name, value in stack.values.items() if name.endswith(secret_names)}
+    return [credentials.redact(line, secrets) for line in text.splitlines()[-count:]]
+
+
+def _end_children(*, except_for: Supervisor) -> None:
+    """End the installers and initdb's of a start that is called off."""
+    keep = except_for.pid
+    for child in psutil.Process().children():
+        if child.pid == keep:
+            continue
+        with contextlib.suppress(psutil.Error):
+            for process in [*child.children(recursive=True), child]:
+                process.terminate()

@@ -1,0 +1,110 @@
+"""The control socket: JSON lines over a Unix socket that only its owner can open.
+
+A request is `{"do": "status"}`; the answer is one line. Both sides are here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from llm_gateway.errors import GatewayError, PreconditionError
+from llm_gateway.gateway.messages import Lines, Message, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LONGEST_ADDRESS = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
+
+
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """An address for the socket; a long path is reached through its open directory (Linux)."""
+    if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def listen(path: Path) -> socket.socket:
+    """Create the socket, replacing what a killed launcher left behind.
+
+    Raises:
+        PreconditionError: E505 a launcher answers there already, E506 it cannot be created.
+    """
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _address(path) as address:
+            if path.exists() and _answers(address):
+                raise PreconditionError(
+                    "E505",
+                    f"a gateway runs already with the control socket {path}",
+                    cause="it was started before and has not been stopped",
+                    next="llm-gateway stop",
+                )
+            path.unlink(missing_ok=True)
+            mask = os.umask(0o177)
+            try:
+                server.bind(address)
+            finally:
+                os.umask(mask)
+    except OSError as error:
+        server.close()
+        raise PreconditionError(
+            "E506",
+            f"the control socket {path} cannot be created: {error.strerror or error}",
+            cause="the directory is missing, not writable, or its path is too long",
+            next=f"ls -ld {path.parent}",
+        ) from error
+    except PreconditionError:
+        server.close()
+        raise
+    server.listen(8)
+    server.setblocking(False)  # noqa: FBT003 - the only spelling
+    return server
+
+
+def _answers(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(address)
+        except OSError:
+            return False
+        return True
+
+
+def ask(path: Path, *, do: str = "status", timeout: float = 3.0) -> Message:
+    """Ask a running launcher.
+
+    Returns:
+        For `status`: pid, nursery, workers, preload, config, address, version.
+
+    Raises:
+        GatewayError: E507 nobody answers.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as client, _address(path) as address:
+            client.settimeout(timeout)
+            client.connect(address)
+            client.sendall(encode({"do": do}))
+            lines = Lines()
+            while chunk := client.recv(65536):
+                for answer in lines.feed(chunk):
+                    return answer
+            raise ConnectionError("the connection ended")
+    except (OSError, json.JSONDecodeError) as error:
+        raise GatewayError(
+            "E507",
+            f"the gateway's control socket {path} does not answer ({error})",
+            cause="the gateway does not run, or it is stopping",
+            next="llm-gateway status",
+        ) from error

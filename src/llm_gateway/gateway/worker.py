@@ -1,0 +1,184 @@
+"""A worker: LiteLLM's app on the inherited socket, from its first to its last request.
+
+`serve` runs in a process forked by the nursery. `python -m llm_gateway.gateway.worker` is the cold path, where
+the process imports LiteLLM itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import math
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from llm_gateway.gateway import proxy_setup
+from llm_gateway.gateway.application import Application
+from llm_gateway.gateway.messages import Report, one_line
+from llm_gateway.gateway.options import WorkerSettings
+from llm_gateway.gateway.processes import die_with, lead_a_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+# How long a stopping worker leaves idle connections open, so that a request on its way is still answered.
+_IDLE_GRACE = 0.3
+_FAILED = 3
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn on a shared socket: says when it is ready, drains before it stops, follows its supervisor."""
+
+    def __init__(self, config: uvicorn.Config, *, report: Report, supervisor: int) -> None:
+        super().__init__(config)
+        self._report = report
+        self._supervisor = supervisor
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the listener after the app's start-up, then report ready: no probe is needed (uvicorn's order)."""
+        await super().startup(sockets)
+        self._report.send(state="ready")
+        self._report.close()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Stop when the supervisor is gone, also where the kernel sends no signal for that."""
+        if counter % 10 == 0 and os.getppid() != self._supervisor:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then uvicorn's own shutdown.
+
+        uvicorn closes connections without a request in flight at once; a request on its way there would be
+        reset. So: accept no more, say `Connection: close` on every answer, wait a moment for the clients to
+        leave, then close (facts measured: zero failed requests with, 4 of 1,000 without).
+        """
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        waited = 0.0
+        while self.server_state.connections and waited < _IDLE_GRACE and not self.force_exit:
+            await asyncio.sleep(0.05)
+            waited += 0.05
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGTERM and SIGINT without raising them again at the end: a stopped worker exits with 0."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """The first signal drains, the second cuts."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def serve(
+    listener: socket.socket,
+    settings: WorkerSettings,
+    report: Report,
+    *,
+    supervisor: int,
+    announce: bool,
+) -> int:
+    """Run LiteLLM's app until a signal; LiteLLM is imported by now or is imported here.
+
+    Args:
+        listener: the listening socket shared by all workers.
+        settings: what the launcher was told.
+        report: this worker's pipe to the supervisor.
+        supervisor: the process to follow.
+        announce: print warnings about the configuration (one worker does).
+
+    Returns:
+        The exit code.
+    """
+    application = None
+    try:
+        os.environ["WORKER_CONFIG"] = proxy_setup.worker_config(settings)
+        application = Application(importlib.import_module("litellm.proxy.proxy_server").app)
+        sections = asyncio.run(proxy_setup.read_sections(settings))
+        proxy_setup.apply(sections, settings)
+        if announce:
+            for line in proxy_setup.warnings(sections, os.environ):
+                print(f"gateway: warning: {line}", file=sys.stderr, flush=True)
+        config = _server_config(application, settings)
+        WorkerServer(config, report=report, supervisor=supervisor).run([listener])
+    except SystemExit as error:
+        report.send(state="failed", reason=(application and application.failure) or f"exit {error.code}")
+        return _FAILED
+    except Exception as error:
+        report.send(state="failed", reason=one_line(error))
+        if settings.debug or settings.detailed_debug:
+            raise
+        return _FAILED
+    return 0
+
+
+def _server_config(application: Application, settings: WorkerSettings) -> uvicorn.Config:
+    import litellm  # noqa: PLC0415 - after the import by the nursery
+
+    verbose = settings.debug or settings.detailed_debug
+    return uvicorn.Config(
+        application,
+        interface="asgi3",
+        lifespan="on",
+        http="httptools",
+        loop="uvloop",
+        server_header=False,
+        access_log=verbose,
+        log_level="info" if verbose else "warning",
+        log_config=_json_log() if litellm.json_logs else _LOG,
+        timeout_graceful_shutdown=math.ceil(settings.graceful_timeout),
+    )
+
+
+def _json_log() -> dict[str, Any]:
+    from litellm._logging import _get_uvicorn_json_log_config  # noqa: PLC0415 - see _server_config
+
+    config: dict[str, Any] = _get_uvicorn_json_log_config()
+    return config
+
+
+_LOG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(message)s", "datefmt": "%H:%M:%S"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"},
+    },
+    "loggers": {
+        "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+def main(arguments: list[str]) -> int:
+    """The cold path: SUPERVISOR_PID LISTENER_FD REPORT_FD ANNOUNCE SETTINGS."""
+    supervisor, listener, report, announce, settings = arguments
+    lead_a_group()
+    die_with(int(supervisor), signal.SIGTERM)
+    pipe = Report(int(report))
+    pipe.send(pid=os.getpid())
+    return serve(
+        socket.socket(fileno=int(listener)),
+        WorkerSettings.from_json(settings),
+        pipe,
+        supervisor=int(supervisor),
+        announce=announce == "1",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

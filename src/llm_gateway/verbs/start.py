@@ -1,0 +1,227 @@
+"""start, stop and restart: from nothing to an answered request, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_gateway import home_files
+from llm_gateway.engines.native import Interrupted, NativeEngine
+from llm_gateway.engines.supervisor import Supervisor
+from llm_gateway.errors import GatewayError
+from llm_gateway.files import write_json
+from llm_gateway.model_config.load import load
+from llm_gateway.probes import Deadline
+from llm_gateway.results import Result
+from llm_gateway.verbs import summary
+from llm_gateway.verbs.context import (
+    config_digest,
+    make_stack,
+    planned_stack,
+    record,
+    running_record,
+    running_stack,
+    wanted,
+)
+from llm_gateway.verbs.locking import changing
+from llm_gateway.verbs.seed import seed_stack
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping
+
+    from llm_gateway.services.base import Stack
+    from llm_gateway.verbs.context import Context
+
+_LOOK_EVERY = 0.5  # seconds between looks at the services while in the foreground
+
+
+@dataclass(frozen=True)
+class Started:
+    """A started stack, and whether this command started it."""
+
+    stack: Stack
+    engine: NativeEngine
+    result: Result
+    fresh: bool
+
+
+def start(context: Context, *, interrupted: threading.Event) -> Started:
+    """Bring the stack up, or find it up.
+
+    Args:
+        context: home and choices.
+        interrupted: set by a signal handler to call the start off.
+
+    Raises:
+        GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
+    """
+    timeout = context.choices.number("timeout")
+    context.home.create()
+    home_files.adopt_env(context.home)
+    with changing(context.home, progress=context.progress, timeout=timeout):
+        running = _running(context)
+        if running:
+            return running
+        return _bring_up(context, Deadline(timeout), interrupted)
+
+
+def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event) -> Started:
+    began = time.monotonic()
+    Supervisor(context.home).clean_up()
+    stack = make_stack(context)
+    config = load(stack.config)
+    home_files.write_home(stack)
+    _announce(context, stack, config)
+    engine = NativeEngine(stack, context.progress)
+    try:
+        _begin_logs(stack)
+        engine.start(deadline, interrupted=interrupted)
+        reports = seed_stack(stack, context.progress) if stack.runs("postgres") else []
+    except Interrupted:
+        raise GatewayError(
+            "E314",
+            "The start was interrupted; everything that it had started is stopped.",
+            cause="Ctrl-C, or a signal from outside.",
+            next="llm-gateway start",
+        ) from None
+    except BaseException:
+        engine.stop()
+        raise
+    write_json(context.home.running_file, record(context, stack))
+    seconds = time.monotonic() - began
+    result = summary.started(stack, reports=reports, seconds=seconds)
+    return Started(stack, engine, result, fresh=True)
+
+
+def _begin_logs(stack: Stack) -> None:
+    """Begin each service's log where this start begins, so that a failure never shows last week's lines."""
+    for id_ in stack.placements:
+        log = stack.home.log(id_)
+        if log.exists():
+            log.replace(log.with_suffix(".log.previous"))
+
+
+def _announce(context: Context, stack: Stack, config: Mapping[str, Any]) -> None:
+    context.progress.note(f"Home    {stack.home.root}")
+    context.progress.note(f"Config  {stack.config}")
+    for warning in stack.warnings:
+        context.progress.note(f"  ! {warning}")
+    general = config.get("general_settings")
+    if isinstance(general, dict) and general.get("database_url"):
+        context.progress.note(
+            "  ! general_settings.database_url in the config is not used: DATABASE_URL counts."
+        )
+
+
+def _running(context: Context) -> Started | None:
+    """The stack that already runs here, if it is the one that is wanted and whole.
+
+    Raises:
+        GatewayError: E316, another one runs.
+    """
+    saved = running_record(context.home)
+    engine_alive = Supervisor(context.home).alive()
+    if not saved or not engine_alive:
+        return None
+    different = [name for name, value in wanted(context.choices).items() if saved["choices"][name][0] != value]
+    if str(context.config) != saved["config"]:
+        different.insert(0, "config")
+    if different:
+        raise GatewayError(
+            "E316",
+            f"This gateway already runs with another {', '.join(different)}.",
+            cause=f"It was started with {saved['config']}.",
+            next="llm-gateway restart with the new choices (llm-gateway stop ends it)",
+        )
+    stack = running_stack(context)
+    if stack is None:
+        return None
+    engine = NativeEngine(stack, context.progress)
+    broken = [name for name, info in engine.supervisor.states().items() if info["statename"] != "RUNNING"]
+    if broken:
+        context.progress.note(f"  {', '.join(broken)} had stopped; starting again.")
+        engine.stop()
+        return None
+    warnings: tuple[str, ...] = ()
+    if config_digest(stack.config) != saved["config_sha256"]:
+        warnings = (f"{stack.config} was edited since the gateway started; llm-gateway restart takes it over.",)
+    return Started(stack, engine, summary.already_running(stack, warnings=warnings), fresh=False)
+
+
+def stay(started: Started, context: Context, *, stopped: threading.Event) -> None:
+    """Remain in the foreground: report restarts, revive a killed supervisor, stop everything on a signal.
+
+    Args:
+        started: what `start` gave.
+        context: the same as for `start`.
+        stopped: set by the signal handler.
+    """
+    engine = started.engine
+    begun: dict[str, int] = {}
+    while not stopped.wait(_LOOK_EVERY):
+        if not running_record(context.home):
+            context.progress.note("Stopped by another command.")
+            return
+        states = engine.supervisor.states()
+        if not states:
+            context.progress.note("  ! The process supervisor is gone; starting the services again.")
+            _revive(engine, context, stopped)
+            continue
+        for name, info in states.items():
+            if info["statename"] == "RUNNING":
+                if begun.get(name, info["start"]) != info["start"]:
+                    context.progress.note(f"  ! {name} had ended unexpectedly and was restarted.")
+                begun[name] = info["start"]
+    context.progress.note("Stopping …")
+    with changing(context.home, progress=context.progress, timeout=30):
+        engine.stop()
+        context.home.running_file.unlink(missing_ok=True)
+    context.progress.note("Stopped. Your data and keys are kept.")
+
+
+def _revive(engine: NativeEngine, context: Context, stopped: threading.Event) -> None:
+    with changing(context.home, progress=context.progress, timeout=60):
+        if running_record(context.home) and not engine.supervisor.alive():
+            fresh = NativeEngine(engine.stack, context.progress)
+            with contextlib.suppress(Interrupted):
+                fresh.start(Deadline(context.choices.number("timeout")), interrupted=stopped)
+
+
+def stop(context: Context) -> Result:
+    """Stop everything of this home; data stays. Fine when nothing runs."""
+    if not context.home.state.exists():
+        return Result("stop", {"stopped": False}, "Nothing runs here.")
+    with changing(context.home, progress=context.progress, timeout=60):
+        supervisor = Supervisor(context.home)
+        was_running = supervisor.alive() or bool(running_record(context.home))
+        context.home.running_file.unlink(missing_ok=True)
+        supervisor.shutdown(first=("gateway",))
+    text = "Stopped. Your data and keys are kept." if was_running else "Nothing was running."
+    return Result("stop", {"stopped": was_running}, text)
+
+
+def on_signals(event: threading.Event) -> Callable[[], None]:
+    """Let SIGINT and SIGTERM set `event`; returns what puts the old handlers back."""
+    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in [number for number, handler in old.items() if handler is not signal.SIG_IGN]:  # nohup stays
+        signal.signal(number, lambda *_: event.set())
+
+    def restore() -> None:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+    return restore
+
+
+def check(context: Context) -> None:
+    """Refuse bad choices before a restart stops what runs: the config loads, and the plan holds.
+
+    Raises:
+        GatewayError: as `start` would.
+    """
+    load(context.config)
+    planned_stack(context)

@@ -1,0 +1,86 @@
+"""Rules for every test: what a machine lacks is said, nothing of the person's set-up leaks in, nothing is left over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.capabilities import PROBES, REQUIRE, is_required, missing, unknown_requirements
+from support.install import session_environment
+from support.leftovers import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_WATCH = pytest.StashKey[Watch]()
+_LEFT = pytest.StashKey[list[str]]()
+# Variables that choose what the kit does; a test sets the ones it means.
+_PREFIXES = ("LLM_GATEWAY_", "LITELLM_", "LANGFUSE_", "REDIS_", "DATABASE_", "PRISMA_", "PRESIDIO_", "LAGO_")
+_NAMES = ("DATABASE_URL", "OPENAI_API_KEY", "STORE_MODEL_IN_DB", "UI_USERNAME", "UI_PASSWORD")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if unknown := unknown_requirements():
+        raise pytest.UsageError(f"{REQUIRE} names {sorted(unknown)}; known are {sorted(PROBES)} and `all`")
+    config.stash[_WATCH] = watch = Watch()
+    watch.begin()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            reason = missing(name)
+            if reason and is_required(name):
+                pytest.fail(f"{REQUIRE} asks for {name}, but {reason}", pytrace=False)
+            if reason:
+                pytest.skip(f"needs {name}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where all installers of this session keep what they downloaded: empty at first, as on a fresh machine."""
+    folder = tmp_path_factory.mktemp("caches")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, caches: Path) -> None:
+    """A home directory of the test's own, and none of the variables that steer the kit.
+
+    The machine's index, proxy and authorities stay: a test that wants others sets them.
+    """
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("CONFIG", "CACHE", "DATA", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    for name in list(os.environ):
+        if name.startswith(_PREFIXES) or name in _NAMES:
+            monkeypatch.delenv(name)
+    for name, value in session_environment(caches).items():
+        monkeypatch.setenv(name, value)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    watch = session.config.stash[_WATCH]
+    left = session.config.stash[_LEFT] = watch.left()
+    watch.end()
+    if left and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left = config.stash.get(_LEFT, [])
+    if left:
+        terminalreporter.section("left over by the tests", red=True)
+        for line in left:
+            terminalreporter.line(line)
+
+
+def pytest_report_header() -> str:
+    absent = [f"{name} ({reason})" for name in PROBES if (reason := missing(name)) and not is_required(name)]
+    return f"not here: {'; '.join(absent) or 'nothing'}"
