@@ -126,7 +126,7 @@ def test_it_exits_when_the_database_cannot_be_used(
     prisma_runtime: PrismaRuntime, postgres: Cluster, tmp_path: Path, problem: str
 ) -> None:
     url = {
-        "refused": f"postgresql://u:p@127.0.0.1:{free_port()}/d",
+        "refused": f"postgresql://u:p@127.0.0.1:{free_port()}/d?pool_timeout=1&connect_timeout=1",
         "password": postgres.url(password="wrong-one"),
         "database": postgres.url("no-such-database"),
     }[problem]
@@ -216,6 +216,14 @@ def test_a_schema_other_than_public(prisma_runtime: PrismaRuntime, migrated: str
         [row] = _raw(process, "SELECT current_setting('search_path') a")["data"]["result"]
         assert row["a"]["prisma__value"] == '"my own"'
         assert _error(_post(process, "/", {"query": _COUNT}))[0] == "P2021"
+
+
+def test_a_database_that_comes_up_after_the_engine(prisma_runtime: PrismaRuntime, tmp_path: Path) -> None:
+    with cluster() as server:
+        server.stop()
+        with engine(prisma_runtime, server.url(), tmp_path) as process:
+            server.start()
+            process.until_ready()
 
 
 def test_a_database_that_goes_away_and_comes_back(prisma_runtime: PrismaRuntime, tmp_path: Path) -> None:

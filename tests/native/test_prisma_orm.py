@@ -382,3 +382,16 @@ def test_every_model_can_be_read_and_counted(orm: Orm) -> None:
             assert len(await table.find_many(take=2)) <= await table.count(), model
 
     orm.run(scenario)
+
+
+def test_a_json_field_named_like_an_argument(orm: Orm) -> None:
+    async def scenario(db: Any) -> None:
+        import prisma
+
+        name = _id()
+        made = await db.litellm_lens.create(data={"id": name, "data": prisma.Json({"jobs": ["a"]})})
+        assert made.data == {"jobs": ["a"]}
+        await db.litellm_lens.update(where={"id": name}, data={"data": prisma.Json("text")})
+        assert (await db.litellm_lens.find_unique(where={"id": name})).data == "text"
+
+    orm.run(scenario)
