@@ -16,10 +16,10 @@ import httpx
 import psutil
 
 import llm_gateway
-from support.leftovers import MARK
 from llm_gateway.errors import GatewayError
 from llm_gateway.gateway.control import ask
 from llm_gateway.probes import Deadline, wait
+from support.leftovers import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -128,10 +128,13 @@ class Supervisor:
                 if worker.pid is None:
                     self._lose_nursery("it does not answer")
                 worker.signal(signal.SIGKILL)
-        nursery = self._generation.nursery
+        generation = self._generation
+        nursery = generation.nursery
         if nursery and not nursery.ready and now - nursery.started > self._options.ready_timeout:
-            nursery.kill()
-            self._fail(failures.late(self._options.ready_timeout))
+            if generation.served:
+                self._lose_nursery("it was not ready in time")
+            else:
+                self._fail(failures.late(self._options.ready_timeout))
 
     # -- listening to the others ----------------------------------------------------------------------------
 
