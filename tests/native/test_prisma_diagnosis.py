@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from llm_gateway.prisma_wasm.runtime import PrismaRuntime
 
+pytestmark = pytest.mark.needs("node", "postgres", "index")
+
 _PACKAGE = "@prisma/schema-engine-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7"
 _SCRIPT = Path(__file__).with_name("diagnose_migrations.mjs")
 
@@ -31,9 +33,7 @@ def test_prisma_finds_nothing_wrong(prisma_runtime: PrismaRuntime, migrated: str
     def diagnose() -> dict[str, Any]:
         command = [str(prisma_runtime.node), str(_SCRIPT), str(tmp_path), str(engine), str(migrations)]
         environment = {**os.environ, "DATABASE_URL": migrated}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -43,9 +43,7 @@ def test_prisma_finds_nothing_wrong(prisma_runtime: PrismaRuntime, migrated: str
     assert answer.get("history") is None
     with psycopg.connect(migrated, autocommit=True) as connection:
         rows = "_prisma_migrations"
-        connection.execute(
-            f"UPDATE {rows} SET checksum = repeat('0', 64) WHERE migration_name LIKE '%_baseline'"
-        )
+        connection.execute(f"UPDATE {rows} SET checksum = repeat('0', 64) WHERE migration_name LIKE '%_baseline'")
         connection.execute(f"DELETE FROM {rows} WHERE started_at = (SELECT max(started_at) FROM {rows})")
     answer = diagnose()
     assert answer["editedMigrationNames"] == ["20250326162113_baseline"]

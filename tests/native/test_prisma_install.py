@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from llm_gateway.prisma_wasm.runtime import PrismaRuntime
 
+pytestmark = pytest.mark.needs("node", "index")
+
 _OURS = Path(sysconfig.get_path("purelib"))
 _TRUE = Path(shutil.which("true") or "/bin/true")
 
 
 def _environment(**more: str) -> dict[str, str]:
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("PRISMA_", "LLM_GATEWAY_"))
-    }
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PRISMA_", "LLM_GATEWAY_"))}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", "LLM_GATEWAY_PRISMA_ENGINE": "wasm", **more}
 
 
@@ -124,9 +124,7 @@ def test_a_reinstalled_package_is_generated_again(prepared: tuple[Path, Path, Pr
 
 
 @pytest.mark.parametrize("moment", ["npm", pytest.param("generator", marks=pytest.mark.long)])
-def test_killed_and_started_again(
-    prepared: tuple[Path, Path, PrismaRuntime], tmp_path: Path, moment: str
-) -> None:
+def test_killed_and_started_again(prepared: tuple[Path, Path, PrismaRuntime], tmp_path: Path, moment: str) -> None:
     python, first, _ = prepared
     directory = tmp_path / "engine"
     if moment == "generator":
@@ -203,9 +201,7 @@ def test_a_registry_that_never_answers_does_not_hang(
 ) -> None:
     started = time.monotonic()
     with pytest.raises(DeadlineError) as refused:
-        _prepare(
-            prepared[0], tmp_path / "engine", environment=_registry(black_hole, tmp_path / "cache"), timeout=4
-        )
+        _prepare(prepared[0], tmp_path / "engine", environment=_registry(black_hole, tmp_path / "cache"), timeout=4)
     assert time.monotonic() - started < 8
     assert refused.value.problem.code == "E412"
     assert "does not answer" in refused.value.problem.cause
@@ -244,9 +240,7 @@ def test_a_missing_or_old_node_is_named(prepared: tuple[Path, Path, PrismaRuntim
     assert refusal(str(new)).problem.code == "E411"
 
 
-def test_a_newer_node_behind_an_old_one_is_found(
-    prepared: tuple[Path, Path, PrismaRuntime], tmp_path: Path
-) -> None:
+def test_a_newer_node_behind_an_old_one_is_found(prepared: tuple[Path, Path, PrismaRuntime], tmp_path: Path) -> None:
     path = f"{_fake_node(tmp_path / 'old', 'v18.20.0')}{os.pathsep}{os.environ['PATH']}"
     runtime = _prepare(prepared[0], tmp_path / "engine", environment=_environment(PATH=path))
     assert runtime.node is not None
@@ -293,15 +287,11 @@ def test_a_native_engine_is_preferred_unless_told_otherwise(
     assert _prepare(python, directory, environment=_environment(**more)) == wasm
 
 
-def test_native_without_a_binary_is_refused(
-    prepared: tuple[Path, Path, PrismaRuntime], tmp_path: Path
-) -> None:
+def test_native_without_a_binary_is_refused(prepared: tuple[Path, Path, PrismaRuntime], tmp_path: Path) -> None:
     python, directory, wasm = prepared
     ours = {"PRISMA_QUERY_ENGINE_BINARY": str(wasm.engine), "HOME": str(tmp_path)}
     with pytest.raises(PreconditionError, match="E409"):
-        _prepare(
-            python, directory, environment=_environment(**{**ours, "LLM_GATEWAY_PRISMA_ENGINE": "native"})
-        )
+        _prepare(python, directory, environment=_environment(**{**ours, "LLM_GATEWAY_PRISMA_ENGINE": "native"}))
     # Our own launcher, inherited from a running gateway, is not a native engine.
     environment = _environment(**{**ours, "LLM_GATEWAY_PRISMA_ENGINE": "auto"})
     assert _prepare(python, directory, environment=environment) == wasm

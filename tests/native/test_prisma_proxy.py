@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from llm_gateway.prisma_wasm.runtime import PrismaRuntime
     from support.postgres import Cluster
 
+pytestmark = pytest.mark.needs("node", "postgres")
+
 
 @pytest.fixture(scope="module")
 def gateway(
@@ -196,9 +198,7 @@ def test_a_database_that_crashes_and_comes_back(prisma_runtime: PrismaRuntime, t
 
 
 @pytest.mark.long
-def test_a_killed_worker_takes_its_engine_along(
-    prisma_runtime: PrismaRuntime, migrated: str, tmp_path: Path
-) -> None:
+def test_a_killed_worker_takes_its_engine_along(prisma_runtime: PrismaRuntime, migrated: str, tmp_path: Path) -> None:
     with proxy(prisma_runtime, migrated, tmp_path, workers=2) as running:
         _until(lambda: len(running.engines()) == 2, 60)
         engine = running.engines()[0]

@@ -41,9 +41,7 @@ class Proxy:
     log: Path
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
-    def call(
-        self, method: str, path: str, body: Any = None, *, key: str = MASTER_KEY, **more: Any
-    ) -> httpx.Response:
+    def call(self, method: str, path: str, body: Any = None, *, key: str = MASTER_KEY, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"}
         return self.client.request(method, f"{self.url}{path}", json=body, headers=headers, **more)
 

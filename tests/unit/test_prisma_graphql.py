@@ -220,8 +220,7 @@ def test_json_fields_are_tagged_wherever_they_stand(node: _Node) -> None:
 
 def test_writes_and_includes_are_tagged(node: _Node) -> None:
     query = node.protocol(
-        'data: {data: "{}" tags: {set: ["1"]} other: DbNull token: "t" '
-        'budget: {create: {id: "b" info: "[]"}}}',
+        'data: {data: "{}" tags: {set: ["1"]} other: DbNull token: "t" budget: {create: {id: "b" info: "[]"}}}',
         '{ token budget { id keys(where: {data: {equals: "1"}}, take: 2) { token } } }',
     )
     assert query["arguments"]["data"] == {

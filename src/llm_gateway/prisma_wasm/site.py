@@ -69,9 +69,7 @@ def locate(python: Path, *, remembered: Path) -> Site:
             [python, "-I", "-c", _ASK], capture_output=True, text=True, timeout=60, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise PreconditionError(
-            "E416", f"{python} does not run", cause=str(error), next="llm-gateway init"
-        ) from error
+        raise PreconditionError("E416", f"{python} does not run", cause=str(error), next="llm-gateway init") from error
     packages = json.loads(answer)
     remembered.write_text(json.dumps({"python": str(python), "packages": packages}))
     return Site(python, Path(packages))
