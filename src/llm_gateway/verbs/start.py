@@ -113,7 +113,7 @@ def _announce(context: Context, stack: Stack, config: Mapping[str, Any]) -> None
     general = config.get("general_settings")
     if isinstance(general, dict) and general.get("database_url"):
         context.progress.note(
-            "  ! The config's general_settings.database_url is not used: DATABASE_URL in .env counts."
+            "  ! general_settings.database_url in the config is not used: DATABASE_URL counts."
         )
 
 
