@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,6 +68,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def pytest_sessionfinish(session: pytest.Session) -> None:
     watch = session.config.stash[_WATCH]
     left = session.config.stash[_LEFT] = watch.left()
+    watch.end()
     if left and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -83,4 +83,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_report_header() -> str:
     absent = [f"{name} ({reason})" for name in PROBES if (reason := missing(name)) and not is_required(name)]
-    return f"not here: {'; '.join(absent) or 'nothing'}; temporary files in {tempfile.gettempdir()}"
+    return f"not here: {'; '.join(absent) or 'nothing'}"

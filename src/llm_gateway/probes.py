@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -78,6 +78,8 @@ class HttpProbe:
             opener = build_opener(ProxyHandler({}))
             with opener.open(Request(self.url, headers=dict(self.headers)), timeout=self.timeout) as answer:  # noqa: S310
                 return "" if self.accept(answer.read()) else f"{self.url} answered, but is not ready"
+        except HTTPError as error:
+            return f"{self.url} answers {error.code}"
         except URLError as error:
             return f"{self.url}: {error.reason}"
         except (OSError, ValueError) as error:

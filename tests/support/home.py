@@ -43,7 +43,7 @@ _PRIVATE_NAMES = {"DATABASE_URL", "DIRECT_URL", "STORE_MODEL_IN_DB"}
 @functools.cache
 def shared_venvs() -> Path:
     """The `venvs` of all homes of this session; filled by whoever needs something first."""
-    directory = Path(tempfile.mkdtemp(prefix="kit-test-venvs-"))
+    directory = Path(tempfile.mkdtemp(prefix="kit-test-venvs-", dir="/tmp"))
     directory.chmod(0o755)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory

@@ -17,6 +17,7 @@ from llm_gateway.probes import Deadline, wait
 # Inherited by everything the tests start, even when it leaves the process tree.
 MARK = "LLMGW_TEST_SESSION"
 _PATIENCE = 5.0
+_OWN = ("inline-snapshot-", "pytest-of-")  # removed by their makers, later than this looks
 
 
 @dataclass
@@ -25,11 +26,20 @@ class Watch:
 
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     containers: frozenset[str] = frozenset()
-    directories: frozenset[Path] = frozenset()
+    temporary: Path = Path()
 
     def begin(self) -> None:
+        """Give the session a temporary directory of its own; pytest's folders stay where they can be looked at."""
         os.environ[MARK] = self.mark
-        self.containers, self.directories = _containers(), _directories()
+        self.containers = _containers()
+        before = tempfile.gettempdir()
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", before)
+        self.temporary = Path(tempfile.mkdtemp(prefix="llmgw-", dir=before))
+        self.temporary.chmod(0o1777)  # services of tests run as other users
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self.temporary)
+
+    def end(self) -> None:
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def left(self) -> list[str]:
         """What is still there after a moment of patience for processes that are ending."""
@@ -37,8 +47,11 @@ class Watch:
         return [
             *(f"process {process.pid}: {_command(process)}" for process in self._processes()),
             *(f"container {name}" for name in sorted(_containers() - self.containers)),
-            *(f"directory {path}" for path in sorted(_directories() - self.directories)),
+            *(f"temporary file {name}" for name in self._files()),
         ]
+
+    def _files(self) -> list[str]:
+        return sorted(path.name for path in self.temporary.iterdir() if not path.name.startswith(_OWN))
 
     def _processes(self) -> list[psutil.Process]:
         own = psutil.Process()
@@ -79,8 +92,3 @@ def _containers() -> frozenset[str]:
     except (OSError, subprocess.TimeoutExpired):
         return frozenset()
     return frozenset(done.stdout.split()) if done.returncode == 0 else frozenset()
-
-
-def _directories() -> frozenset[Path]:
-    """The kit's own directories outside a home: sockets whose path would be too long."""
-    return frozenset(Path(tempfile.gettempdir()).glob("llm-gateway-*"))

@@ -197,7 +197,9 @@ class _Job:
 
     def is_complete(self, venv: Venv) -> bool:
         directory = self.directory(venv)
-        return _Stamp.read(directory) == self.wanted(venv) and os.access(directory / "bin/python", os.X_OK)
+        programs = ["python", *(["llm-gateway"] if venv.kit else [])]
+        there = all(os.access(directory / "bin" / name, os.X_OK) for name in programs)
+        return there and _Stamp.read(directory) == self.wanted(venv)
 
     def runner(self, *locks: int) -> Runner:
         return Runner(self.log, self.deadline, known_secrets(self.environ), locks)
@@ -229,7 +231,8 @@ class _Job:
             before = _Stamp.read(directory)
             (directory / _STAMP).unlink(missing_ok=True)
             runner = self.runner(lock)
-            if before is None or before.python != wanted.python:
+            # A stamp that fits an environment that is not complete: somebody damaged it.
+            if before is None or before.python != wanted.python or before == wanted:
                 shutil.rmtree(directory, ignore_errors=True)
                 before = _Stamp(wanted.python, "", "")
                 self._uv(runner, venv, ["venv", "--no-project", "--python", self.python, directory])

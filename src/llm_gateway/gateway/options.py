@@ -51,6 +51,7 @@ class LauncherOptions:
     preload: bool
     ready_timeout: float
     graceful_timeout: float
+    start_when: Path | None
 
     @property
     def worker_settings(self) -> WorkerSettings:
@@ -97,6 +98,7 @@ def parse(arguments: Sequence[str]) -> LauncherOptions:
         preload=given.preload,
         ready_timeout=given.ready_timeout,
         graceful_timeout=given.graceful_timeout,
+        start_when=given.start_when,
     )
 
 
@@ -112,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--detailed-debug", action="store_true", help="LiteLLM's debug log")
     parser.add_argument("--no-preload", dest="preload", action="store_false", help="each worker imports itself")
     parser.add_argument("--ready-timeout", type=float, default=120.0, metavar="S", help="for one worker (%(default)s)")
+    parser.add_argument(
+        "--start-when", type=Path, metavar="FILE", help="import at once, but start no worker before this file exists"
+    )
     parser.add_argument(
         "--graceful-timeout", type=float, default=4.0, metavar="S", help="for open streams (%(default)s)"
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FIRST_ATTEMPTS = 3  # a config that does not load fails each time; a database that is just starting does not
 _TICK = 0.5
+_RELEASE_TICK = 0.02
 _STOP_MARGIN = 3.0  # after the graceful time-out: the app's own shutdown (spend logs are written there)
 
 
@@ -94,11 +95,15 @@ class Supervisor:
         if generation.preload and generation.nursery is None and _due(generation.nursery_backoff.not_before):
             nursery = generation.start_nursery()
             self._watch(nursery.channel, self._hear_nursery)
-        if not generation.can_spawn:
+        if not generation.can_spawn or not self._released():
             return
         for slot in generation.slots if generation.served else generation.slots[:1]:
             if slot.worker is None and _due(slot.backoff.not_before):
                 self._spawn(slot)
+
+    def _released(self) -> bool:
+        """May workers start? The kit imports LiteLLM while the database is still being made and migrated."""
+        return self._options.start_when is None or self._options.start_when.exists()
 
     def _spawn(self, slot: Slot) -> None:
         try:
@@ -327,6 +332,8 @@ class Supervisor:
         if self._generation.nursery is None:
             waits.append(self._generation.nursery_backoff.not_before)
         now = time.monotonic()
+        if self._generation.can_spawn and not self._released():
+            return _RELEASE_TICK
         return max(0.005, min([_TICK, *(moment - now for moment in waits if moment > now)]))
 
     def _finished(self) -> bool:

@@ -17,6 +17,7 @@ from llm_gateway.doctor import database
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_atomic, write_json
+from llm_gateway.gateway.environment import network_environment
 from llm_gateway.model_config import effective, load
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
@@ -60,6 +61,8 @@ def prepare(run: Run) -> None:
         InputError: E520, the master key is one that LiteLLM refuses to start with.
     """
     _refuse_weak_master_key(run.stack)
+    _go_ahead(run.home).unlink(missing_ok=True)
+    write_effective(run.stack)
     if not run.stack.runs("postgres"):
         return
     run.step.detail("preparing the database client")
@@ -114,11 +117,16 @@ def _refuse_weak_master_key(stack: Stack) -> None:
     )
 
 
+def _go_ahead(home: Home) -> Path:
+    """The file that lets the launcher start workers; until then it only imports LiteLLM."""
+    return home.specs / "migrated"
+
+
 def settle(run: Run) -> None:
-    """Migrate the database, write the effective config."""
+    """Migrate the database, then let the workers start."""
     if run.stack.runs("postgres"):
         _migrate(run)
-    write_effective(run.stack)
+    _go_ahead(run.home).touch(mode=0o600)
 
 
 def _migrate(run: Run) -> None:
@@ -178,7 +186,7 @@ def processes(stack: Stack) -> tuple[Process, ...]:
     argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(stack.home.effective_config)]
     argv += ["--host", choices.text("bind"), "--port", str(stack.ports["gatewayPort"])]
     argv += ["--workers", str(stack.workers), "--control", str(stack.home.socket("launcher.sock"))]
-    argv += ["--log-level", choices.text("logLevel")]
+    argv += ["--start-when", str(_go_ahead(stack.home)), "--log-level", choices.text("logLevel")]
     if choices.flag("debug"):
         argv.append("--debug")
     if not choices.flag("preload"):
@@ -190,6 +198,8 @@ def processes(stack: Stack) -> tuple[Process, ...]:
             full_environment=True,
             stop_seconds=9,
             extra={
+                **network_environment(stack.values, local_hosts=_local_hosts(stack)),
+                **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
                 **read_json(_runtime_file(stack.home)),
             },
             unset=() if stack.runs("postgres") else ("DATABASE_URL",),
@@ -257,4 +267,5 @@ GATEWAY = Service(
         Check("D221", "LiteLLM's query engine starts", database.query_engine),
         Check("D222", "The salt key is the database's", database.salt),
     ),
+    start_early=True,
 )

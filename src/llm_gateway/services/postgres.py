@@ -120,8 +120,12 @@ class _Ground:
 def _ground(home: Home, findings: Findings) -> _Ground:
     if not findings.is_root or _others_may_enter(home.root):
         return _Ground(home.state / "postgres", home.root, findings.service_user)
-    outside = _OUTSIDE / home.id
-    return _Ground(outside / "postgres", outside, findings.service_user)
+    return _Ground(outside(home) / "postgres", outside(home), findings.service_user)
+
+
+def outside(home: Home) -> Path:
+    """Where data and wheel stand when the server's user cannot enter the home; a link in the home leads there."""
+    return _OUTSIDE / home.id
 
 
 def _others_may_enter(path: Path) -> bool:

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from llm_gateway.results import Result
+from llm_gateway.services.postgres import outside
 from llm_gateway.verbs.start import stop
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def down(context: Context, *, volumes: bool) -> Result:
             target = path.resolve()
             if path.is_symlink():
                 path.unlink()
+                target = outside(context.home)
             if target.is_dir():
                 shutil.rmtree(target)
             else:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_gateway import home_files
 from llm_gateway.engines.native import Interrupted, NativeEngine
@@ -32,7 +32,7 @@ from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
     from llm_gateway.services.base import Stack
     from llm_gateway.verbs.context import Context
@@ -81,14 +81,13 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     began = time.monotonic()
     # What a killed start left running is not this start's; its ports are needed.
     Supervisor(context.home).shutdown(first=("gateway",))
-    stack = make_stack(context)
-    stack = home_files.write_home(stack)
-    _announce(context, stack)
+    stack = home_files.write_home(make_stack(context))
+    _announce(context, stack, load(stack.config))
     engine = NativeEngine(stack, context.progress)
     try:
-        with _log_of_this_start(stack):
-            engine.start(deadline, interrupted=interrupted)
-            reports = seed_stack(stack, context.progress) if stack.runs("postgres") else []
+        _begin_logs(stack)
+        engine.start(deadline, interrupted=interrupted)
+        reports = seed_stack(stack, context.progress) if stack.runs("postgres") else []
         if interrupted.is_set():
             raise Interrupted  # noqa: TRY301 - the roll-back below is the same
     except BaseException:
@@ -100,21 +99,22 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     return Started(stack, engine, result, fresh=True)
 
 
-@contextlib.contextmanager
-def _log_of_this_start(stack: Stack) -> Iterator[None]:
+def _begin_logs(stack: Stack) -> None:
     """Begin each service's log where this start begins, so that a failure never shows last week's lines."""
     for id_ in stack.placements:
         log = stack.home.log(id_)
         if log.exists():
             log.replace(log.with_suffix(".log.previous"))
-    yield
 
 
-def _announce(context: Context, stack: Stack) -> None:
+def _announce(context: Context, stack: Stack, config: Mapping[str, Any]) -> None:
     context.progress.note(f"Home    {stack.home.root}")
     context.progress.note(f"Config  {stack.config}")
     for warning in stack.warnings:
         context.progress.note(f"  ! {warning}")
+    general = config.get("general_settings")
+    if isinstance(general, dict) and general.get("database_url"):
+        context.progress.note("  ! general_settings.database_url in the config is not used: DATABASE_URL counts.")
 
 
 def _running(context: Context) -> Started | None:
@@ -219,7 +219,7 @@ def stop(context: Context) -> Result:
 def on_signals(event: threading.Event) -> Callable[[], None]:
     """Let SIGINT and SIGTERM set `event`; returns what puts the old handlers back."""
     old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    for number in old:
+    for number in [number for number, handler in old.items() if handler is not signal.SIG_IGN]:  # nohup stays
         signal.signal(number, lambda *_: event.set())
 
     def restore() -> None:
