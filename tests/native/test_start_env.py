@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from support.home import Home, home, kill
+from support.home import Home, home, kill, prepared_venvs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ for key in sys.argv[1:]:
 @pytest.fixture
 def machine() -> Iterator[Home]:
     """A home on a network of its own, where the documented ports are free."""
+    prepared_venvs()
     command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 600"]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.home import OUTSIDE, home, ordinary_user
+from support.home import OUTSIDE, home, ordinary_user, prepared_venvs, shared_venvs
 
 if TYPE_CHECKING:
     from support.postgres import Cluster
@@ -124,7 +124,7 @@ def test_root_runs_postgresql_as_another_user_also_below_a_closed_directory() ->
         # The home is deleted and made again: its passwords are gone, the database is still there.
         shutil.rmtree(made.root)
         made.root.mkdir()
-        (made.root / "venvs").symlink_to(_venvs())
+        (made.root / "venvs").symlink_to(shared_venvs())
         error = made.error("start", "--detach", code=3)
         assert error["code"] == "E322"
         subprocess.run(error["next"][error["next"].index("mv ") :], shell=True, check=True)
@@ -135,16 +135,10 @@ def test_root_runs_postgresql_as_another_user_also_below_a_closed_directory() ->
         assert not place.exists()
 
 
-def _venvs() -> Path:
-    from support.home import shared_venvs
-
-    return shared_venvs()
-
-
 @pytest.mark.needs("unprivileged-user", "postgres")
 def test_an_ordinary_user_starts_and_root_looks_on() -> None:
     with home(user=ordinary_user(), share=False) as made:
-        shutil.copytree(_venvs(), made.root / "venvs", symlinks=True)
+        shutil.copytree(prepared_venvs(), made.root / "venvs", symlinks=True)
         subprocess.run(["chown", "-R", made.user, str(made.root / "venvs")], check=True)
         data = made.start()
         assert made.answers(data["key"]) == ""

@@ -49,6 +49,14 @@ def shared_venvs() -> Path:
     return directory
 
 
+@functools.cache
+def prepared_venvs() -> Path:
+    """`shared_venvs`, certainly filled: for tests that start where nothing can be installed."""
+    with home() as made:
+        made.start()
+    return shared_venvs()
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
