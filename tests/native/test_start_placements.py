@@ -186,9 +186,17 @@ def test_two_homes_side_by_side() -> None:
         assert [row["outcome"] for row in moved["seeded"]] == ["unchanged"] * 5
 
 
-@pytest.mark.parametrize("name", ["a b%20c%s'd\"e;f #g", "ü" * 60])
-def test_a_home_with_an_unusual_path(name: str) -> None:
-    with home(name=name) as made:
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("a b%20c%s'd\"e;f #g", True),
+        ("ü" * 60, True),
+        pytest.param("a b%20c%s'd\"e;f #g", False, marks=pytest.mark.long),
+    ],
+    ids=["signs", "long", "signs, nothing installed"],
+)
+def test_a_home_with_an_unusual_path(name: str, share: bool) -> None:  # noqa: FBT001
+    with home(name=name, share=share) as made:
         data = made.start()
         assert made.answers(data["key"]) == ""
         made.ask("stop")
