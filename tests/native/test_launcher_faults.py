@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import ExitStack
 
 import httpx
 import psutil
@@ -33,6 +34,26 @@ def test_two_workers_both_serve(pair):
         return all(psutil.Process(pid).cpu_times().user > before[pid] for pid in pids)
 
     until(both_worked, reason="one of two workers never answered")
+
+
+def test_connections_opened_together_are_shared_out(pair):
+    """uvloop's own listener gives nearly all of them to one worker."""
+    host, port = pair.address.removeprefix("http://").split(":")
+
+    def held(pid: int) -> int:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+        return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == int(port) for one in connections)
+
+    def shares() -> list[int]:
+        counts = [held(pid) for pid in pair.workers()]
+        return counts if sum(counts) == 16 else []
+
+    with ExitStack() as clients:
+        for _ in range(16):
+            client = clients.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex((host, int(port)))
+        assert min(until(shares)) >= 4
 
 
 def test_the_supervisor_is_small(pair):
