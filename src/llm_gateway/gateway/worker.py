@@ -46,7 +46,7 @@ class WorkerServer(uvicorn.Server):
         self._report = report
         self._supervisor = supervisor
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Accept after the app's start-up, then report ready: who can be reached can answer, without a probe."""
         await super().startup([])
         loop = asyncio.get_running_loop()
