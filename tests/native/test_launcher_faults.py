@@ -118,6 +118,33 @@ def test_a_killed_supervisor_leaves_nobody(tmp_path):
             again.bind((host, int(port)))
 
 
+def test_a_supervisor_killed_during_the_import_takes_the_nursery_along_at_once(tmp_path):
+    with launched(tmp_path) as gateway:
+        until(lambda: len(gateway.family()) > 1)
+        until(lambda: "nursery" in " ".join(gateway.family()[1].cmdline()))
+        family = gateway.family()
+        gateway.process.kill()
+        gateway.process.wait()
+        gone(family, seconds=1)
+
+
+def test_what_a_worker_started_ends_with_it(tmp_path):
+    """A query engine of Prisma's own does not look after its parent."""
+    (tmp_path / "starter.py").write_text(
+        "import subprocess\n"
+        "from litellm.integrations.custom_logger import CustomLogger\n"
+        "engine = subprocess.Popen(['sleep', '300'])\n"
+        "handler = CustomLogger()\n"
+    )
+    config = {"model_list": [MOCK_MODEL], "litellm_settings": {"callbacks": ["starter.handler"]}}
+    with launched(tmp_path, config) as gateway:
+        (worker,) = gateway.ready().workers()
+        started = psutil.Process(worker).children()
+        assert [process.name() for process in started] == ["sleep"]
+        os.kill(worker, signal.SIGKILL)
+        gone(started, seconds=2)
+
+
 def test_sigterm_lets_a_stream_end(tmp_path):
     with serving() as upstream, launched(tmp_path, {"model_list": [upstream.model()]}, "--workers", "2") as gateway:
         gateway.ready(2)
