@@ -10,10 +10,10 @@ import time
 import httpx
 import psutil
 import pytest
-from support.launcher import CHAT, MOCK_MODEL, gone, launched, until
-from support.openai_upstream import serving
 
 from llm_gateway.gateway.control import ask
+from support.launcher import CHAT, MOCK_MODEL, gone, launched, until
+from support.openai_upstream import serving
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +102,10 @@ def test_sigterm_lets_a_stream_end(tmp_path):
         gateway.ready(2)
         family = gateway.family()
         upstream.gate.clear()
-        with gateway.client() as client, client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as answer:
+        with (
+            gateway.client() as client,
+            client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+        ):
             lines = answer.iter_lines()
             assert "first" in next(lines)
             gateway.process.send_signal(signal.SIGTERM)
@@ -117,15 +118,17 @@ def test_sigterm_lets_a_stream_end(tmp_path):
 
 
 def test_sigterm_cuts_a_stream_that_outlasts_the_limit(tmp_path):
-    with serving() as upstream, launched(
-        tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "1"
-    ) as gateway:
+    with (
+        serving() as upstream,
+        launched(tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "1") as gateway,
+    ):
         gateway.ready()
         family = gateway.family()
         upstream.gate.clear()
-        with gateway.client() as client, client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as answer:
+        with (
+            gateway.client() as client,
+            client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+        ):
             assert "first" in next(answer.iter_lines())
             started = time.monotonic()
             assert gateway.stop() == 0
@@ -134,15 +137,17 @@ def test_sigterm_cuts_a_stream_that_outlasts_the_limit(tmp_path):
 
 
 def test_a_second_signal_cuts_at_once(tmp_path):
-    with serving() as upstream, launched(
-        tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "60"
-    ) as gateway:
+    with (
+        serving() as upstream,
+        launched(tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "60") as gateway,
+    ):
         gateway.ready()
         family = gateway.family()
         upstream.gate.clear()
-        with gateway.client() as client, client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as answer:
+        with (
+            gateway.client() as client,
+            client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+        ):
             assert "first" in next(answer.iter_lines())
             gateway.process.send_signal(signal.SIGTERM)
             until(lambda: gateway.status()["workers"][0]["state"] == "stopping")

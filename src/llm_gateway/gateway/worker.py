@@ -20,7 +20,7 @@ import uvicorn
 
 from llm_gateway.gateway import proxy_setup
 from llm_gateway.gateway.application import Application
-from llm_gateway.gateway.messages import Report, one_line
+from llm_gateway.gateway.messages import Report, one_line, say
 from llm_gateway.gateway.options import WorkerSettings
 from llm_gateway.gateway.processes import die_with, lead_a_group
 
@@ -110,7 +110,7 @@ def serve(
         proxy_setup.apply(sections, settings)
         if announce:
             for line in proxy_setup.warnings(sections, os.environ):
-                print(f"gateway: warning: {line}", file=sys.stderr, flush=True)
+                say(f"warning: {line}")
         config = _server_config(application, settings)
         WorkerServer(config, report=report, supervisor=supervisor).run([listener])
     except SystemExit as error:
