@@ -254,23 +254,8 @@ class TestPythons:
     def path_without_pip(folder: Path, *programs: Path) -> str:
         """The tools of the script, and the given programs; no pip, no uv."""
         folder.mkdir()
-        tools = (
-            "bash",
-            "sh",
-            "env",
-            "dirname",
-            "readlink",
-            "uname",
-            "id",
-            "sed",
-            "tr",
-            "find",
-            "cksum",
-            "sort",
-            "rm",
-            "mv",
-        )
-        found = [Path(place) for name in (*tools, "cat") if (place := shutil.which(name))]
+        tools = ("bash", "sh", "env", "dirname", "readlink", "uname", "id", "sed", "tr", "find", "cksum", "sort", "cat")
+        found = [Path(place) for name in (*tools, "rm", "mv") if (place := shutil.which(name))]
         for program in (*found, *programs):
             (folder / program.name).symlink_to(program)
         return str(folder)

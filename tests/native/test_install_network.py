@@ -135,17 +135,13 @@ class TestCorporateNetwork:
 
     def test_through_the_proxy(self, checkout: Checkout, wheels: Path, tmp_path: Path) -> None:
         authority, context = private_authority(tmp_path, HOST)
-        with (
-            serve(Index(wheels), context=context) as index,
-            proxying({HOST: index.port}, password="pr0xy-word") as proxy,
-        ):
-            env = network(
-                tmp_path, PIP_INDEX_URL=f"https://{HOST}/simple", PIP_CERT=str(authority), PIP_PROXY=proxy.url
-            )
+        with serve(Index(wheels), context=context) as index, proxying({HOST: index.port}, password="pr0xy-w") as proxy:
+            url = f"https://{HOST}/simple"
+            env = network(tmp_path, PIP_INDEX_URL=url, PIP_CERT=str(authority), PIP_PROXY=proxy.url)
             done = checkout.run(env=env)
             assert done.returncode == 0, done.stderr
-            assert set(it.connected) == {f"{HOST}:443"}
-            assert "pr0xy-word" not in everything_written(checkout, done)
+            assert set(proxy.connected) == {f"{HOST}:443"}
+            assert "pr0xy-w" not in everything_written(checkout, done)
 
     def test_a_proxy_that_refuses(self, checkout: Checkout, wheels: Path, tmp_path: Path) -> None:
         authority, context = private_authority(tmp_path, HOST)

@@ -17,6 +17,7 @@ from llm_gateway.probes import Deadline, wait
 # Inherited by everything the tests start, even when it leaves the process tree.
 MARK = "LLMGW_TEST_SESSION"
 _PATIENCE = 5.0
+_OWN = ("inline-snapshot-", "pytest-of-")  # removed by their makers, later than this looks
 
 
 @dataclass
@@ -46,8 +47,11 @@ class Watch:
         return [
             *(f"process {process.pid}: {_command(process)}" for process in self._processes()),
             *(f"container {name}" for name in sorted(_containers() - self.containers)),
-            *(f"temporary file {path.name}" for path in sorted(self.temporary.iterdir())),
+            *(f"temporary file {name}" for name in self._files()),
         ]
+
+    def _files(self) -> list[str]:
+        return sorted(path.name for path in self.temporary.iterdir() if not path.name.startswith(_OWN))
 
     def _processes(self) -> list[psutil.Process]:
         own = psutil.Process()

@@ -58,7 +58,8 @@ _CAUSES = (
     ),
     _cause(
         "E215",
-        r"\b40[13] (error|client error|unauthorized|forbidden)|status client error \(40[13]|http error 40[13]|unauthorized",
+        r"\b40[13] (error|client error|unauthorized|forbidden)|status client error \(40[13]|http error 40[13]"
+        r"|unauthorized",
         "The index refuses these credentials.",
         "Mend user and password in pip's configuration: pip config list -v",
     ),

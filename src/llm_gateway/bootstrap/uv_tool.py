@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_gateway.bootstrap.failures import failure
 from llm_gateway.bootstrap.mirrors import pip_environment
+from llm_gateway.bootstrap.reach import refuses_credentials
 from llm_gateway.errors import PreconditionError
 
 if TYPE_CHECKING:
@@ -102,5 +104,8 @@ def install_uv(target: Path, requirements: Path, runner: Runner, environ: Mappin
     )
     program = target / "bin/uv"
     if not outcome.ok or not os.access(program, os.X_OK):
+        # pip says "no matching distribution" for an index that refuses the credentials, too.
+        if refuses_credentials(environ):
+            outcome = replace(outcome, output=f"HTTP error 401 or 403\n{outcome.output}")
         raise failure("uv", outcome, runner.log)
     return program
