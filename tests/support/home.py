@@ -233,17 +233,14 @@ class Home:
     def nothing_runs(self, *, seconds: float = 5) -> None:
         """Assert that no process of this home is left."""
 
-        def probe() -> str:
-            return "; ".join(f"{p.pid} {' '.join(p.cmdline())[:120]}" for p in self.processes())
-
-        self.eventually(probe, seconds=seconds)
+        self.eventually(lambda: "; ".join(map(_described, self.processes())), seconds=seconds)
 
     def close(self) -> None:
         """Stop, kill what is left, remove everything; a process that outlived `stop` is a failure."""
         stopped = self.run("stop") if (self.state / "supervisord.conf").exists() else None
         left = self.processes()
         _, left = psutil.wait_procs(left, timeout=3)
-        described = [f"{p.pid} {' '.join(p.cmdline())[:160]}" for p in left if p.is_running()]
+        described = list(map(_described, left))
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -251,6 +248,12 @@ class Home:
         shutil.rmtree(OUTSIDE / self.id, ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
         assert not described, f"left running after stop ({stopped and stopped.stderr}): {described}"
+
+
+def _described(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return f"{process.pid} {' '.join(process.cmdline())[:160]}"
+    return f"{process.pid}"
 
 
 def clean_environ() -> dict[str, str]:
