@@ -163,7 +163,7 @@ def test_what_a_database_remembers_is_checked_before_it_is_touched() -> None:
             """INSERT INTO "_prisma_migrations" (id, checksum, finished_at, migration_name, applied_steps_count)
                VALUES ('00000000-0000-4000-8000-000000000000', 'x', now(), '29990101000000_from_the_future', 1)""",
         )
-        error = made.error("start", "--detach", code=3)
+        error = made.error("start", "--detach", code=1)
         assert error["code"] == "E424"
         assert "29990101000000_from_the_future" in json.dumps(error)
         made.nothing_runs(seconds=1)
@@ -181,7 +181,7 @@ def test_what_a_database_remembers_is_checked_before_it_is_touched() -> None:
         # Another DATABASE_URL is another server; the old one brings everything back.
         made.env_file.write_text(env.replace(f":{made.ports['postgres']}/", ":1/"))
         error = made.error("start", "--detach", code=1)
-        assert (error["code"], "127.0.0.1:1" in error["message"] or "localhost:1" in error["message"]) == ("E313", True)
+        assert (error["code"], "127.0.0.1:1" in error["message"] or "localhost:1" in error["message"]) == ("E323", True)
         made.env_file.write_text(env)
 
         # The memory of what the kit wrote is lost, not the data.

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.home import OUTSIDE, home, ordinary_user, prepared_venvs, shared_venvs
+from support.postgres import cluster
+from support.tls import authority
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.postgres import Cluster
 
 
@@ -34,49 +38,59 @@ def test_without_a_database_there_is_only_the_master_key() -> None:
         assert made.error("seed", code=3)["code"] == "E603"
 
 
-def test_an_external_redis_and_an_external_database_are_used_and_left_alone(postgres: Cluster) -> None:
-    """The role owns its database and may do nothing else, as hosted databases have it."""
-    with postgres.connect() as connection:
-        connection.execute("CREATE ROLE owner_only LOGIN PASSWORD 'p%40 /ü' NOSUPERUSER NOCREATEDB NOCREATEROLE")
-    database = postgres.create_database(owner="owner_only")
-    url = postgres.url(database, user="owner_only", password="p%40 /ü")
-    try:
-        with home() as other, home() as made:
-            other.start("--no-database")
-            redis = other.values()
-            made.state.mkdir()
-            text = "\n".join(
-                [
-                    f"DATABASE_URL='{url}'",
-                    f"REDIS_HOST={redis['REDIS_HOST']}",
-                    f"REDIS_PORT={redis['REDIS_PORT']}",
-                    f"REDIS_PASSWORD={redis['REDIS_PASSWORD']}",
-                ]
-            )
-            made.env_file.write_text(text + "\n")
-            plan = made.ask("plan")["data"]
-            assert (plan["placements"]["postgres"]["where"], plan["placements"]["redis"]["where"]) == ("external",) * 2
-            assert plan["database"] == "new"
-            data = made.start()
-            assert made.answers(data["key"]) == ""
-            assert made.env_file.read_text().startswith(text)
-            assert not (made.state / "postgres").exists()
-            states = {row["service"]: row["state"] for row in made.ask("status")["data"]["services"]}
-            assert (states["postgres"], states["redis"], states["gateway"]) == ("external", "external", "ready")
-            made.ask("stop")
-            assert other.ask("status", "--json")["data"]["running"] is True
-            # A value of the process environment counts for one start and is not written down.
-            elsewhere = made.error(
-                "start", "--detach", code=1, variables={"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}
-            )
-            assert elsewhere["code"] == "E313"
-            assert "127.0.0.1:1" in elsewhere["message"]
-            assert "127.0.0.1:1" not in made.env_file.read_text()
-        with postgres.connect(database) as connection:
-            (count,) = connection.execute('SELECT count(*) FROM "LiteLLM_VerificationToken"').fetchone() or (0,)
-            assert count >= 1
-    finally:
-        postgres.drop_database(database)
+@pytest.fixture
+def hosted(tmp_path: Path) -> Iterator[tuple[Cluster, str]]:
+    """A server as hosting companies run it: TLS only, and a role that owns its database and may do nothing else."""
+    ours = authority("ours")
+    (tmp_path / "ca.pem").write_bytes(ours.pem)
+    certificate, key = ours.server("127.0.0.1")
+    tls = {"ssl": "on", "ssl_cert_file": "{root}/server.crt", "ssl_key_file": "{root}/server.key"}
+    access = {"server.crt": certificate, "server.key": key, "hba.conf": b"hostssl all all 127.0.0.1/32 scram-sha-256\n"}
+    with cluster(settings={**tls, "hba_file": "{root}/hba.conf"}, files=access) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE ROLE owner LOGIN PASSWORD 'p%40 /ü' NOSUPERUSER NOCREATEDB NOCREATEROLE")
+        database = server.create_database(owner="owner")
+        verified = {"sslmode": "verify-full", "sslrootcert": str(tmp_path / "ca.pem")}
+        yield server, server.url(database, user="owner", password="p%40 /ü", **verified)
+
+
+def test_an_external_redis_and_an_external_database_are_used_and_left_alone(hosted: tuple[Cluster, str]) -> None:
+    server, url = hosted
+    with home() as other, home() as made:
+        other.start("--no-database")
+        redis = other.values()
+        made.state.mkdir()
+        text = "\n".join(
+            [
+                f"DATABASE_URL='{url}'",
+                f"REDIS_HOST={redis['REDIS_HOST']}",
+                f"REDIS_PORT={redis['REDIS_PORT']}",
+                f"REDIS_PASSWORD={redis['REDIS_PASSWORD']}",
+            ]
+        )
+        made.env_file.write_text(text + "\n")
+        plan = made.ask("plan")["data"]
+        assert (plan["placements"]["postgres"]["where"], plan["placements"]["redis"]["where"]) == ("external",) * 2
+        assert plan["database"] == "new"
+        data = made.start()
+        assert made.answers(data["key"]) == ""
+        assert made.env_file.read_text().startswith(text)
+        assert not (made.state / "postgres").exists()
+        states = {row["service"]: row["state"] for row in made.ask("status")["data"]["services"]}
+        assert (states["postgres"], states["redis"], states["gateway"]) == ("external", "external", "ready")
+        made.ask("stop")
+        assert other.ask("status", "--json")["data"]["running"] is True
+        # A value of the process environment counts for one start and is not written down.
+        elsewhere = made.error(
+            "start", "--detach", code=1, variables={"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}
+        )
+        assert elsewhere["code"] == "E323"
+        assert "127.0.0.1:1" in elsewhere["message"]
+        assert "127.0.0.1:1" not in made.env_file.read_text()
+    database = url.split("/")[3].split("?")[0]
+    with server.connect(database) as connection:
+        (count,) = connection.execute('SELECT count(*) FROM "LiteLLM_VerificationToken"').fetchone() or (0,)
+        assert count >= 1
 
 
 @pytest.mark.needs("root", "index")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from llm_gateway.progress import Progress
     from llm_gateway.services.base import Process
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_EXTERNAL = 15.0  # seconds; a server that is restarting answers within this
 _TAIL = 12  # log lines that a failed start shows
 
 
@@ -129,6 +132,10 @@ class NativeEngine:
     def _probe(self, service: Service, processes: Sequence[Process], deadline: Deadline) -> None:
         if service.probe is None:
             return
+        external = self.stack.placements[service.id].where == "external"
+        if external:
+            # Nobody is starting it: what does not answer soon was named wrongly, or is down.
+            deadline = Deadline(min(_EXTERNAL, deadline.left))
         begun: dict[str, set[int]] = {process.name: set() for process in processes}
         reason = wait(
             service.probe(self.stack),
@@ -138,6 +145,13 @@ class NativeEngine:
         )
         if self._called_off.is_set():
             raise Interrupted
+        if reason and external:
+            raise GatewayError(
+                "E323",
+                f"{service.title} does not answer: {reason}.",
+                cause=self.stack.placements[service.id].reason,
+                next=f"Start that server, or mend the line in {self.stack.home.env_link}",
+            )
         if reason:
             error = DeadlineError if deadline.passed else GatewayError
             raise error(
@@ -158,7 +172,7 @@ class NativeEngine:
                 begun[process.name].add(state["start"])
             ended = len(begun[process.name]) - (state.get("statename") in {"STARTING", "RUNNING"})
             if ended >= process.attempts or state.get("statename") == "FATAL":
-                return f"its process ended {f'{ended} times' if ended > 1 else 'at once'}"
+                return f"its process ended{f' {ended} times' if ended > 1 else ''}"
         return ""
 
     def _cause(self, service: Service) -> str:
@@ -193,14 +207,15 @@ def write_spec(stack: Stack, process: Process) -> None:
 
 
 def tail(stack: Stack, service: str, count: int) -> list[str]:
-    """The last lines of a service's log, without this home's secrets."""
+    """The last lines of a service's log, without this home's secrets, colours and empty lines."""
     try:
         text = stack.home.log(service).read_text(encoding="utf-8", errors="replace")[-200_000:]
     except OSError:
         return []
+    lines = [line for line in _COLOUR.sub("", text).splitlines() if line.strip()]
     secret_names = ("KEY", "PASSWORD", "SECRET", "URL")
     secrets = {name: value for name, value in stack.values.items() if name.endswith(secret_names)}
-    return [credentials.redact(line, secrets) for line in text.splitlines()[-count:]]
+    return [credentials.redact(line, secrets) for line in lines[-count:]]
 
 
 def _end_children(*, except_for: Supervisor) -> None:
