@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from llm_gateway.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Value = bool | int | str
+_NEAR_MISS = 0.94  # a letter too many or too few in a name of this length
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -31,6 +32,7 @@ class Choice:
         allowed: the only values a string may have; empty: any.
         minimum, maximum: range of an integer, both ends included.
         remembered: kept in `state/options.json` once chosen.
+        expects: answers "" for a good text, else what is allowed.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Choice:
     minimum: int = 0
     maximum: int = 2**31
     remembered: bool = True
+    expects: Callable[[str], str] = lambda _text: ""
 
     @property
     def words(self) -> str:
@@ -84,6 +87,8 @@ class Choice:
             raise self._bad(raw, source, " | ".join(self.allowed))
         if any(ord(character) < 32 for character in text):
             raise self._bad(raw, source, "text without control characters")
+        if text and (allowed := self.expects(text)):
+            raise self._bad(raw, source, allowed)
         return text
 
     def _bad(self, raw: object, source: str, allowed: str) -> InputError:
@@ -179,8 +184,12 @@ def _refuse_typos(catalogue: Sequence[Choice], environ: Mapping[str, str]) -> No
 
     known = {choice.variable for choice in catalogue}
     for name in environ:
-        if name.startswith("LLM_GATEWAY_ENABLE_") and name not in known:
-            close = get_close_matches(name, sorted(known), n=1)
+        if not name.startswith("LLM_GATEWAY_") or name in known:
+            continue
+        # Every LLM_GATEWAY_ENABLE_ variable is an option; of the others only a near miss is certainly one.
+        enables = name.startswith("LLM_GATEWAY_ENABLE_")
+        close = get_close_matches(name, sorted(known), n=1, cutoff=0.6 if enables else _NEAR_MISS)
+        if enables or close:
             hint = f" Did you mean {close[0]}?" if close else ""
             raise InputError(
                 "E106",

@@ -87,7 +87,7 @@ def read(path: Path) -> dict[str, str]:
         if path.stat().st_size > _LARGEST:
             raise _unreadable(path, f"it has more than {_LARGEST:,} bytes")
         return parse(path.read_text(encoding="utf-8-sig"), path=path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from llm_gateway import credentials, dotenv
+from llm_gateway.discovery import data_major
 from llm_gateway.errors import PreconditionError
 from llm_gateway.files import read_json, write_atomic, write_json
 from llm_gateway.resources import resource
@@ -14,21 +17,34 @@ from llm_gateway.services.registry import BY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from llm_gateway.discovery import Findings
     from llm_gateway.paths import Home
     from llm_gateway.services.base import Stack
 
+_OWN_SERVERS = {"DATABASE_URL", "REDIS_HOST", "REDIS_PORT"}
+
 
 def rendered(home: Home, environment: dotenv.Environment) -> Callable[[str], bool]:
     """A predicate: is this variable's present value the kit's own, or not set at all?"""
     known = read_json(home.rendered_file)
+    # Data of the kit's own server, but no memory of its variables (the file was damaged and moved away): whatever
+    # .env names on this machine is the kit's.
+    forgotten = not known and bool(data_major(home.state / "postgres"))
 
     def is_rendered(name: str) -> bool:
         value = environment.get(name)
+        if forgotten and name in _OWN_SERVERS and _is_local(value):
+            return True
         return not value or known.get(name) == credentials.fingerprint(value)
 
     return is_rendered
+
+
+def _is_local(value: str) -> bool:
+    host = urlsplit(value).hostname if "://" in value else value
+    return value.isdigit() or host in {"localhost", "127.0.0.1", "::1"}
 
 
 def refuse_orphaned_data(home: Home, findings: Findings) -> None:
@@ -46,19 +62,33 @@ def refuse_orphaned_data(home: Home, findings: Findings) -> None:
         )
 
 
+def env_path(home: Home) -> Path:
+    """Where the `.env` that counts stands now: at the link's place when a person put a file there, else in `state/`.
+
+    Many editors, and `sed -i`, replace a link by a new file; that file is the person's latest word.
+    """
+    replaced = home.env_link.exists() and not home.env_link.is_symlink()
+    return home.env_link if replaced else home.env_file
+
+
 def adopt_env(home: Home) -> None:
-    """Move a `.env` that a person put into the home to `state/`, and leave the link."""
-    if home.env_link.is_file() and not home.env_link.is_symlink() and not home.env_file.exists():
+    """Move a `.env` that a person put into the home to `state/`, and leave the link; an older one is kept beside it."""
+    if home.env_link.is_file() and not home.env_link.is_symlink():
+        if home.env_file.exists():
+            home.env_file.replace(home.state / ".env.previous")
         shutil.move(home.env_link, home.env_file)
         home.env_file.chmod(0o600)
     if not home.env_link.exists() and not home.env_link.is_symlink():
         home.env_link.symlink_to("state/.env")
 
 
-def write_home(stack: Stack) -> None:
+def write_home(stack: Stack) -> Stack:
     """Write `.env` (new, or amended), `state/options.json` and the installed configs.
 
     A line that a person wrote or changed is never touched; one that the kit rendered follows the plan.
+
+    Returns:
+        The stack with the `.env` as it is now.
 
     Raises:
         InputError, PreconditionError: from reading and writing the files.
@@ -71,6 +101,8 @@ def write_home(stack: Stack) -> None:
         remembered["configFile"] = str(stack.config)
     write_json(home.options_file, remembered)
     install_configs(home)
+    file = dotenv.read(home.env_file)
+    return replace(stack, environment=dotenv.Environment(process=stack.environment.process, file=file))
 
 
 def _write_env(stack: Stack) -> None:
@@ -83,7 +115,7 @@ def _write_env(stack: Stack) -> None:
         )
         written = set(lines)
     else:
-        replace = {
+        changed = {
             name: line.value
             for name, line in lines.items()
             if line.value
@@ -92,10 +124,10 @@ def _write_env(stack: Stack) -> None:
             and (not file[name] or known.get(name) == credentials.fingerprint(file[name]))
         }
         append = [line for name, line in lines.items() if name not in file]
-        if replace or append:
+        if changed or append:
             text = home.env_file.read_text(encoding="utf-8-sig")
-            write_atomic(home.env_file, dotenv.amend(text, replace=replace, append=append))
-        written = {*replace, *(line.name for line in append)}
+            write_atomic(home.env_file, dotenv.amend(text, replace=changed, append=append))
+        written = {*changed, *(line.name for line in append)}
         # A value that was there and is what the kit would have written is the kit's own from now on.
         native = [group for id_, group in stack.lines.items() if stack.placements[id_].where == "native"]
         written |= {line.name for group in native for line in group if line.value == file.get(line.name)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ class Home:
         path = self.state / "run" / name
         if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
             return path
-        return Path(tempfile.gettempdir()) / f"llm-gateway-{os.getuid()}-{self.id}" / name
+        # Not tempfile.gettempdir(): two commands with different TMPDIR must find the same socket.
+        return Path("/tmp") / f"llm-gateway-{os.getuid()}-{self.id}" / name  # noqa: S108 - `create` checks its owner
 
     def log(self, service: str) -> Path:
         """The log of a service; the gateway's is called as seed 004 calls it."""
@@ -106,6 +108,7 @@ class Home:
             self.state.mkdir(exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
             for directory in (self.socket("x").parent, self.specs, self.backups):
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _refuse_foreign(self.socket("x").parent)
             with tempfile.TemporaryFile(dir=self.state):
                 pass
         except OSError as error:
@@ -115,6 +118,18 @@ class Home:
                 cause="It belongs to another user, is read-only, or the disk is full.",
                 next="Choose another one: LLM_GATEWAY_HOME=~/llm-gateway-home, or mend its owner and free space.",
             ) from None
+
+
+def _refuse_foreign(directory: Path) -> None:
+    """Anybody can make a directory in /tmp; whoever owns it would hold the sockets that control the services."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PreconditionError(
+            "E116",
+            f"{directory} is not private to you.",
+            cause="The control sockets stand there; somebody else made the directory, or opened it.",
+            next=f"ls -ld {directory}; rm -r {directory}",
+        )
 
 
 def find_home(environ: Mapping[str, str]) -> Home:

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from llm_gateway.choices import Choice
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address("127.0.0.1" if text == "localhost" else text)
+    except ValueError:
+        return "an IP address, as 127.0.0.1, 0.0.0.0 or ::"
+    return ""
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    good = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
+    return "" if good else "http://HOST[:PORT] or https://HOST[:PORT]"
+
 
 _PORTS = (
     ("gatewayPort", 4000, "Port of the gateway and its admin UI."),
@@ -18,8 +34,15 @@ SETTINGS: tuple[Choice, ...] = (
         "string",
         "127.0.0.1",
         "Address the gateway listens on. Others than loopback need own credentials.",
+        expects=_address,
     ),
-    Choice("publicUrl", "string", "", "URL under which people reach the gateway; empty: http://localhost:PORT."),
+    Choice(
+        "publicUrl",
+        "string",
+        "",
+        "URL under which people reach the gateway; empty: http://localhost:PORT.",
+        expects=_url,
+    ),
     *(Choice(id_, "integer", port, text, minimum=1, maximum=65535) for id_, port, text in _PORTS),
     Choice("autoPorts", "boolean", default=False, description="Take the next free port where one is taken."),
     Choice(

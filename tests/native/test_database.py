@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from support.postgres import Cluster
 
+pytestmark = pytest.mark.needs("postgres")
+
 
 def _query(url: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
@@ -108,10 +110,7 @@ def test_ensure_database_creates_once(postgres: Cluster, names: tuple[str, str])
 def test_ensure_database_at_the_same_time(postgres: Cluster, names: tuple[str, str]) -> None:
     database, role = names
     with ThreadPoolExecutor(4) as pool:
-        jobs = [
-            pool.submit(ensure_database, postgres.url(), name=database, role=role, password="p")
-            for _ in range(4)
-        ]
+        jobs = [pool.submit(ensure_database, postgres.url(), name=database, role=role, password="p") for _ in range(4)]
         assert any(job.result().database_created for job in jobs)
     assert _query(postgres.url(database, user=role, password="p"), "SELECT 1") == [(1,)]
 
@@ -151,9 +150,7 @@ def _content(url: str) -> dict[str, Any]:
         )
     ]
     columns = _query(url, "SELECT table_name, column_name FROM information_schema.columns ORDER BY 1, 2")
-    return {table: _query(url, f"SELECT * FROM {table} ORDER BY 1") for table in tables} | {
-        "columns": columns
-    }
+    return {table: _query(url, f"SELECT * FROM {table} ORDER BY 1") for table in tables} | {"columns": columns}
 
 
 def test_a_backup_can_be_restored(migrated: str, database: str, postgres: Cluster, tmp_path: Path) -> None:

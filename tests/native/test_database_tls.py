@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from llm_gateway.prisma_wasm.runtime import PrismaRuntime
 
+pytestmark = pytest.mark.needs("node", "postgres")
+
 _ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 

@@ -6,14 +6,15 @@ import os
 import signal
 import socket
 import time
+from contextlib import ExitStack
 
 import httpx
 import psutil
 import pytest
-from support.launcher import CHAT, MOCK_MODEL, gone, launched, until
-from support.openai_upstream import serving
 
 from llm_gateway.gateway.control import ask
+from support.launcher import CHAT, MOCK_MODEL, gone, launched, until
+from support.openai_upstream import serving
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,26 @@ def test_two_workers_both_serve(pair):
         return all(psutil.Process(pid).cpu_times().user > before[pid] for pid in pids)
 
     until(both_worked, reason="one of two workers never answered")
+
+
+def test_connections_opened_together_are_shared_out(pair):
+    """uvloop's own listener gives nearly all of them to one worker."""
+    host, port = pair.address.removeprefix("http://").split(":")
+
+    def held(pid: int) -> int:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+        return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == int(port) for one in connections)
+
+    def shares() -> list[int]:
+        counts = [held(pid) for pid in pair.workers()]
+        return counts if sum(counts) == 16 else []
+
+    with ExitStack() as clients:
+        for _ in range(16):
+            client = clients.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex((host, int(port)))
+        assert min(until(shares)) >= 4
 
 
 def test_the_supervisor_is_small(pair):
@@ -97,14 +118,42 @@ def test_a_killed_supervisor_leaves_nobody(tmp_path):
             again.bind((host, int(port)))
 
 
+def test_a_supervisor_killed_during_the_import_takes_the_nursery_along_at_once(tmp_path):
+    with launched(tmp_path) as gateway:
+        until(lambda: len(gateway.family()) > 1)
+        until(lambda: "nursery" in " ".join(gateway.family()[1].cmdline()))
+        family = gateway.family()
+        gateway.process.kill()
+        gateway.process.wait()
+        gone(family, seconds=1)
+
+
+def test_what_a_worker_started_ends_with_it(tmp_path):
+    """A query engine of Prisma's own does not look after its parent."""
+    (tmp_path / "starter.py").write_text(
+        "import subprocess\n"
+        "from litellm.integrations.custom_logger import CustomLogger\n"
+        "engine = subprocess.Popen(['sleep', '300'])\n"
+        "handler = CustomLogger()\n"
+    )
+    config = {"model_list": [MOCK_MODEL], "litellm_settings": {"callbacks": ["starter.handler"]}}
+    with launched(tmp_path, config) as gateway:
+        (worker,) = gateway.ready().workers()
+        started = psutil.Process(worker).children()
+        assert [process.name() for process in started] == ["sleep"]
+        os.kill(worker, signal.SIGKILL)
+        gone(started, seconds=2)
+
+
 def test_sigterm_lets_a_stream_end(tmp_path):
     with serving() as upstream, launched(tmp_path, {"model_list": [upstream.model()]}, "--workers", "2") as gateway:
         gateway.ready(2)
         family = gateway.family()
         upstream.gate.clear()
-        with gateway.client() as client, client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as answer:
+        with (
+            gateway.client() as client,
+            client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+        ):
             lines = answer.iter_lines()
             assert "first" in next(lines)
             gateway.process.send_signal(signal.SIGTERM)
@@ -117,15 +166,17 @@ def test_sigterm_lets_a_stream_end(tmp_path):
 
 
 def test_sigterm_cuts_a_stream_that_outlasts_the_limit(tmp_path):
-    with serving() as upstream, launched(
-        tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "1"
-    ) as gateway:
+    with (
+        serving() as upstream,
+        launched(tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "1") as gateway,
+    ):
         gateway.ready()
         family = gateway.family()
         upstream.gate.clear()
-        with gateway.client() as client, client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as answer:
+        with (
+            gateway.client() as client,
+            client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+        ):
             assert "first" in next(answer.iter_lines())
             started = time.monotonic()
             assert gateway.stop() == 0
@@ -134,15 +185,17 @@ def test_sigterm_cuts_a_stream_that_outlasts_the_limit(tmp_path):
 
 
 def test_a_second_signal_cuts_at_once(tmp_path):
-    with serving() as upstream, launched(
-        tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "60"
-    ) as gateway:
+    with (
+        serving() as upstream,
+        launched(tmp_path, {"model_list": [upstream.model()]}, "--graceful-timeout", "60") as gateway,
+    ):
         gateway.ready()
         family = gateway.family()
         upstream.gate.clear()
-        with gateway.client() as client, client.stream(
-            "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
-        ) as answer:
+        with (
+            gateway.client() as client,
+            client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+        ):
             assert "first" in next(answer.iter_lines())
             gateway.process.send_signal(signal.SIGTERM)
             until(lambda: gateway.status()["workers"][0]["state"] == "stopping")

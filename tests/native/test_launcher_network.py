@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
+from llm_gateway.gateway.environment import network_environment
 from support.launcher import launched
 from support.openai_upstream import serving
 from support.proxy import private_authority, proxying
-
-from llm_gateway.gateway.environment import network_environment
 
 # No machine resolves it: an answer can only have come through the proxy.
 PROVIDER = "api.provider.invalid"

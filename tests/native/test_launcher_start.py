@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.launcher import MASTER_KEY, MOCK_MODEL, launched, until
-from support.openai_upstream import serving
 
 from llm_gateway.gateway import nursery
+from support.launcher import MASTER_KEY, MOCK_MODEL, launched, until
+from support.openai_upstream import serving
 
 BROKEN = {
     "unknown cache type": (
@@ -84,7 +84,7 @@ def test_a_second_launcher_with_the_same_control_socket_is_refused(tmp_path):
 def test_the_control_socket_of_a_killed_launcher_is_replaced(tmp_path):
     (tmp_path / "gateway.sock").touch()
     with launched(tmp_path) as gateway:
-        until(lambda: gateway.control.is_socket())
+        until(gateway.control.is_socket)
         assert gateway.status()["pid"] == gateway.process.pid
 
 

@@ -70,13 +70,8 @@ def test_what_builds_the_kit_is_locked() -> None:
 def test_the_locks_follow_from_their_sources(uv: Path, tmp_path: Path) -> None:
     """Made again with one command, nothing changes. Files added to a release later change hashes, not pins."""
     checkout = make_checkout(tmp_path / "clone")
-    env = environment()
-    done = run(
-        [checkout.path / "scripts/lock.sh"],
-        env={**env, "PATH": f"{uv.parent}:{env['PATH']}"},
-        cwd=tmp_path,
-        timeout=280,
-    )
+    env = environment(PATH=f"{uv.parent}:{environment()['PATH']}")
+    done = run([checkout.path / "scripts/lock.sh"], env=env, cwd=tmp_path, timeout=280)
     assert done.returncode == 0, done.stderr
     for name in NAMES:
         assert pins((checkout.requirements / f"{name}.txt").read_text()) == pins(read(name)), f"{name}: scripts/lock.sh"

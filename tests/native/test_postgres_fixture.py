@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 if TYPE_CHECKING:
     from support.postgres import Cluster
+
+pytestmark = pytest.mark.needs("postgres")
 
 
 def test_a_fresh_database_answers_and_is_empty(database: str) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from llm_gateway.prisma_wasm.runtime import PrismaRuntime
     from support.postgres import Cluster
 
+pytestmark = pytest.mark.needs("node", "postgres")
+
 _COUNT = "query { result: aggregateLiteLLM_UserTable { _count { _all } } }"
 
 
@@ -38,9 +40,7 @@ def _post(running: EngineProcess, path: str, body: Any, **headers: str) -> dict[
 
 def _raw(running: EngineProcess, sql: str, *parameters: Any, **headers: str) -> dict[str, Any]:
     arguments = f"query: {json.dumps(sql)} parameters: {json.dumps(json.dumps(parameters))}"
-    return _post(
-        running, "/", {"query": f"mutation {{ result: queryRaw({arguments}) }}", "variables": {}}, **headers
-    )
+    return _post(running, "/", {"query": f"mutation {{ result: queryRaw({arguments}) }}", "variables": {}}, **headers)
 
 
 def _error(answer: dict[str, Any]) -> tuple[str, str]:
@@ -58,17 +58,13 @@ def running(prisma_runtime: PrismaRuntime, migrated: str, tmp_path: Path) -> Ite
 
 def test_version_is_answered_at_once_and_without_node_on_the_path(prisma_runtime: PrismaRuntime) -> None:
     started = time.monotonic()
-    done = subprocess.run(
-        [prisma_runtime.engine, "--version"], capture_output=True, text=True, env={}, check=True
-    )
+    done = subprocess.run([prisma_runtime.engine, "--version"], capture_output=True, text=True, env={}, check=True)
     assert time.monotonic() - started < 1
     name, commit = done.stdout.split()
     assert (name, len(commit)) == ("query-engine", 40)
 
 
-def test_it_runs_without_node_on_the_path(
-    prisma_runtime: PrismaRuntime, migrated: str, tmp_path: Path
-) -> None:
+def test_it_runs_without_node_on_the_path(prisma_runtime: PrismaRuntime, migrated: str, tmp_path: Path) -> None:
     with engine(prisma_runtime, migrated, tmp_path, environment={"PATH": "/nowhere"}) as process:
         process.until_ready()
 
@@ -126,7 +122,7 @@ def test_it_exits_when_the_database_cannot_be_used(
     prisma_runtime: PrismaRuntime, postgres: Cluster, tmp_path: Path, problem: str
 ) -> None:
     url = {
-        "refused": f"postgresql://u:p@127.0.0.1:{free_port()}/d",
+        "refused": f"postgresql://u:p@127.0.0.1:{free_port()}/d?pool_timeout=1&connect_timeout=1",
         "password": postgres.url(password="wrong-one"),
         "database": postgres.url("no-such-database"),
     }[problem]
@@ -139,9 +135,7 @@ def test_it_exits_when_the_database_cannot_be_used(
 
 
 @pytest.mark.parametrize("identifier", ["cm0", "00000000-0000-0000-0000-000000000000", "%20"])
-def test_unknown_transactions_are_refused_and_the_engine_lives(
-    running: EngineProcess, identifier: str
-) -> None:
+def test_unknown_transactions_are_refused_and_the_engine_lives(running: EngineProcess, identifier: str) -> None:
     for answer in (
         _post(running, f"/transaction/{identifier}/commit", None),
         _post(running, f"/transaction/{identifier}/rollback", None),
@@ -216,6 +210,14 @@ def test_a_schema_other_than_public(prisma_runtime: PrismaRuntime, migrated: str
         [row] = _raw(process, "SELECT current_setting('search_path') a")["data"]["result"]
         assert row["a"]["prisma__value"] == '"my own"'
         assert _error(_post(process, "/", {"query": _COUNT}))[0] == "P2021"
+
+
+def test_a_database_that_comes_up_after_the_engine(prisma_runtime: PrismaRuntime, tmp_path: Path) -> None:
+    with cluster() as server:
+        server.stop()
+        with engine(prisma_runtime, server.url(), tmp_path) as process:
+            server.start()
+            process.until_ready()
 
 
 def test_a_database_that_goes_away_and_comes_back(prisma_runtime: PrismaRuntime, tmp_path: Path) -> None:

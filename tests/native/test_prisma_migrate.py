@@ -30,6 +30,8 @@ from llm_gateway.probes import Deadline, wait
 if TYPE_CHECKING:
     from support.postgres import Cluster
 
+pytestmark = pytest.mark.needs("postgres")
+
 _SOURCE = str(Path(__file__).parents[2] / "src")
 
 
@@ -128,9 +130,7 @@ def _kill_while_waiting(database: str, migrations: Path, locked: str) -> None:
         applier = subprocess.Popen(
             [sys.executable, "-c", code, database, str(migrations)], env={**os.environ, "PYTHONPATH": _SOURCE}
         )
-        blocked = (
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         reason = wait(lambda: "" if _query(database, blocked) else "not waiting", Deadline(20))
         applier.kill()
         applier.wait()
@@ -274,10 +274,7 @@ def test_an_owner_without_any_other_right(postgres: Cluster) -> None:
         connection.execute("CREATE ROLE only_owner LOGIN PASSWORD 'x' NOSUPERUSER NOCREATEDB NOCREATEROLE")
     name = postgres.create_database(owner="only_owner")
     try:
-        assert (
-            len(apply(postgres.url(name, user="only_owner", password="x"), deadline=Deadline(60)).applied)
-            == 213
-        )
+        assert len(apply(postgres.url(name, user="only_owner", password="x"), deadline=Deadline(60)).applied) == 213
     finally:
         postgres.drop_database(name)
         with postgres.connect() as connection:
@@ -357,9 +354,7 @@ def test_cli_refuses_what_it_cannot_answer_safely(migrated: str, words: list[str
 
 def test_cli_other_answers(migrated: str, tmp_path: Path) -> None:
     assert _cli(None, "--version").returncode == 0
-    drift = _cli(
-        migrated, "migrate", "diff", "--from-url", migrated, "--to-schema-datamodel", "s", "--script"
-    )
+    drift = _cli(migrated, "migrate", "diff", "--from-url", migrated, "--to-schema-datamodel", "s", "--script")
     assert (drift.returncode, drift.stdout) == (0, "")
     file = tmp_path / "file.sql"
     file.write_text("CREATE TABLE executed (id int); DO $$ BEGIN PERFORM 1; END $$;")

@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from support.prisma import Orm
 
+pytestmark = pytest.mark.needs("node", "postgres")
+
 
 def _id() -> str:
     return uuid.uuid4().hex
@@ -22,9 +24,7 @@ async def _users(db: Any, *spends: float, **more: Any) -> str:
     """Users of one team with these spends; returns the team."""
     team = _id()
     for number, spend in enumerate(spends):
-        await db.litellm_usertable.create(
-            data={"user_id": f"{team}-{number}", "team_id": team, "spend": spend, **more}
-        )
+        await db.litellm_usertable.create(data={"user_id": f"{team}-{number}", "team_id": team, "spend": spend, **more})
     return team
 
 
@@ -33,9 +33,7 @@ def test_create_find_and_miss(orm: Orm) -> None:
         import prisma
 
         user = _id()
-        made = await db.litellm_usertable.create(
-            data={"user_id": user, "tpm_limit": 2**40, "models": ["a", "b"]}
-        )
+        made = await db.litellm_usertable.create(data={"user_id": user, "tpm_limit": 2**40, "models": ["a", "b"]})
         assert (made.user_id, made.tpm_limit, made.models) == (user, 2**40, ["a", "b"])
         assert made.created_at.tzinfo is not None
         assert abs(datetime.now(UTC) - made.created_at) < timedelta(minutes=1)
@@ -304,9 +302,7 @@ def test_errors_have_their_own_classes(orm: Orm) -> None:
         with pytest.raises(errors.UniqueViolationError):
             await table.create(data={"user_id": user})
         with pytest.raises(errors.ForeignKeyViolationError):
-            await db.litellm_teammembership.create(
-                data={"user_id": _id(), "team_id": _id(), "budget_id": _id()}
-            )
+            await db.litellm_teammembership.create(data={"user_id": _id(), "team_id": _id(), "budget_id": _id()})
         with pytest.raises(errors.FieldNotFoundError):
             await table.find_first(where={"no_such_field": 1})
         with pytest.raises(errors.MissingRequiredValueError):
@@ -380,5 +376,18 @@ def test_every_model_can_be_read_and_counted(orm: Orm) -> None:
         for model in models:
             table = getattr(db, model.lower())
             assert len(await table.find_many(take=2)) <= await table.count(), model
+
+    orm.run(scenario)
+
+
+def test_a_json_field_named_like_an_argument(orm: Orm) -> None:
+    async def scenario(db: Any) -> None:
+        import prisma
+
+        name = _id()
+        made = await db.litellm_lens.create(data={"id": name, "data": prisma.Json({"jobs": ["a"]})})
+        assert made.data == {"jobs": ["a"]}
+        await db.litellm_lens.update(where={"id": name}, data={"data": prisma.Json("text")})
+        assert (await db.litellm_lens.find_unique(where={"id": name})).data == "text"
 
     orm.run(scenario)

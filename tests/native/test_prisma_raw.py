@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from support.prisma import Orm
 
+pytestmark = pytest.mark.needs("node", "postgres")
+
 _BIG = 2**53 + 1
 _TEXT = "quote ' \" back \\ tab \t line \n \u2028 \U0001f600 \x01"
 

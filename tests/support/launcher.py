@@ -19,6 +19,7 @@ import llm_gateway
 from llm_gateway.errors import GatewayError
 from llm_gateway.gateway.control import ask
 from llm_gateway.probes import Deadline, wait
+from support.leftovers import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +49,7 @@ def until(what: Callable[[], Any], *, seconds: float = 20, reason: str = "") -> 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A clean environment for a launcher: no key, proxy or database of the machine leaks in."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", MARK) if name in os.environ}
     source = str(Path(llm_gateway.__file__).parents[1])
     return {**kept, "PYTHONPATH": source, "LITELLM_MASTER_KEY": MASTER_KEY, **(extra or {})}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 
@@ -27,7 +27,10 @@ class Upstream:
     def model(self, name: str = "demo-chat", *, host: str = "127.0.0.1") -> dict[str, Any]:
         """An entry for `model_list` that leads here."""
         base = f"{self.scheme}://{host}:{self.port}/v1"
-        return {"model_name": name, "litellm_params": {"model": "openai/m", "api_base": base, "api_key": "upstream-key"}}
+        return {
+            "model_name": name,
+            "litellm_params": {"model": "openai/m", "api_base": base, "api_key": "upstream-key"},
+        }
 
 
 def _chunk(content: str, finish: str | None = None) -> bytes:

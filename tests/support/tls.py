@@ -26,9 +26,7 @@ class Authority:
     def server(self, *names: str) -> tuple[bytes, bytes]:
         """Certificate and key (PEM) for host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        alternatives = [
-            x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names
-        ]
+        alternatives = [x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names]
         certificate = (
             _builder("server", self.certificate.subject, key.public_key())
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import tomllib
 from importlib.metadata import version
@@ -50,9 +49,7 @@ def test_connection_limit_shares_the_server(workers, limit):
 
 
 def test_worker_config_has_the_defaults_of_litellms_command_line(tmp_path):
-    settings = options.WorkerSettings(
-        config="/c.yaml", workers=1, debug=False, detailed_debug=True, graceful_timeout=4
-    )
+    settings = options.WorkerSettings(config="/c.yaml", workers=1, debug=False, detailed_debug=True, graceful_timeout=4)
     told = json.loads(proxy_setup.worker_config(settings))
     assert told["drop_params"] is False
     assert told["add_function_to_prompt"] is False
@@ -172,7 +169,7 @@ def test_only_samples_are_removed_from_a_persons_directory(tmp_path):
     (own / "letter.txt").touch()
     made = launch(tmp_path, {"PROMETHEUS_MULTIPROC_DIR": str(own)}, "--workers", "2")
     assert made["PROMETHEUS_MULTIPROC_DIR"] == str(own)
-    assert os.listdir(own) == ["letter.txt"]
+    assert [file.name for file in own.iterdir()] == ["letter.txt"]
 
 
 def test_no_proxy_is_completed_in_both_spellings():

@@ -30,6 +30,7 @@ def test_a_usual_machine_passes(tmp_path: Path) -> None:
         ({"glibc": None}, "musl"),
         ({"glibc": (2, 27)}, "2.28"),
         ({"processor": "armv7l"}, "armv7l"),
+        ({"system": "darwin", "glibc": None}, "Intel"),
         ({"python": (3, 10)}, "3.10"),
         ({"python": (3, 15)}, "3.15"),
     ],

@@ -115,6 +115,9 @@ def check_system(machine: Machine) -> None:
         remedy = "On Windows use WSL2: wsl --install, then clone and start inside it."
     elif machine.processor.lower() not in _PROCESSORS:
         reason = f"There are no packages for the processor {machine.processor}: it takes x86-64 or arm64."
+    elif machine.system == "darwin" and machine.processor != "arm64":
+        reason = "Current packages have no wheels for Macs with an Intel processor."
+        remedy = "Use a Linux virtual machine or container on it."
     elif machine.system == "linux" and machine.glibc is None:
         reason = "The C library is musl (Alpine); LiteLLM and PostgreSQL are built for glibc only."
         remedy = "Use a Debian, Ubuntu, Fedora or similar system or image, on Windows WSL2."

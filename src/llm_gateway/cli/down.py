@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING
 import click
 
 from llm_gateway.cli.app import Call, verb
+from llm_gateway.errors import GatewayError
 from llm_gateway.verbs.down import data_of, down
 
 if TYPE_CHECKING:
     from llm_gateway.results import Result
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:  # Ctrl-C, or nobody there to answer
+        return False
 
 
 @verb("down")
@@ -19,5 +27,11 @@ def command(call: Call, *, volumes: bool, yes: bool) -> Result:
     context = call.context({})
     if volumes and not yes:
         listed = "\n".join(f"  {path}" for path in data_of(context))
-        click.confirm(f"This deletes for ever:\n{listed}\nGo on?", abort=True, err=True)
+        if call.json or not _confirmed(f"This deletes for ever:\n{listed}\nGo on?"):
+            raise GatewayError(
+                "E318",
+                "Nothing was stopped or deleted.",
+                cause="Deleting data needs a yes.",
+                next="llm-gateway down --volumes --yes",
+            )
     return down(context, volumes=volumes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llm_gateway.cli.app import Call, verb
+from llm_gateway.errors import InputError
 from llm_gateway.verbs.status import follow, logs
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with new lines until Ctrl-C.")
 def command(call: Call, *, service: str, lines: int, following: bool) -> Result | None:
     """Show the logs of one service, or of all."""
+    if following and call.json:
+        raise InputError(
+            "E319",
+            "--follow has no end, so it cannot be one JSON document.",
+            cause="--json and --follow were given together.",
+            next="llm-gateway logs --json --lines 100",
+        )
     context = call.context({})
     result = logs(context, service=service, lines=lines)
     if not following:

@@ -38,7 +38,7 @@ _FAILURES: tuple[tuple[str, str, str, str], ...] = (
         "create it (createdb NAME), or correct the name in DATABASE_URL",
     ),
     (
-        r"starting up|shutting down|in recovery|not yet accepting",
+        r"starting up|shutting down|in recovery|not (?:yet )?accepting",
         "E405",
         "the database server is not ready yet",
         "wait a moment, then run the command again",

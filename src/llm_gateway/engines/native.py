@@ -19,7 +19,7 @@ from llm_gateway.services.base import Run, Service, Stack
 from llm_gateway.services.registry import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llm_gateway.progress import Progress
     from llm_gateway.services.base import Process
@@ -129,10 +129,11 @@ class NativeEngine:
     def _probe(self, service: Service, processes: Sequence[Process], deadline: Deadline) -> None:
         if service.probe is None:
             return
+        begun: dict[str, set[int]] = {process.name: set() for process in processes}
         reason = wait(
             service.probe(self.stack),
             deadline,
-            alive=lambda: self._given_up(processes),
+            alive=lambda: self._given_up(processes, begun),
             cancelled=self._called_off,
         )
         if self._called_off.is_set():
@@ -146,14 +147,18 @@ class NativeEngine:
                 next=f"llm-gateway logs {service.id}",
             )
 
-    def _given_up(self, processes: Sequence[Process]) -> str:
+    def _given_up(self, processes: Sequence[Process], begun: Mapping[str, set[int]]) -> str:
+        """Why waiting makes no sense. supervisord restarts what ends, so the ends are counted by the beginnings."""
         states = self.supervisor.states()
+        if processes and not states:
+            return "the process supervisor is gone"
         for process in processes:
             state = states.get(process.name, {})
-            if state.get("statename") in {"FATAL", "EXITED"}:
-                return f"its process ended ({state.get('spawnerr') or 'see its log'})"
-            if not states:
-                return "the process supervisor is gone"
+            if state.get("start"):
+                begun[process.name].add(state["start"])
+            ended = len(begun[process.name]) - (state.get("statename") in {"STARTING", "RUNNING"})
+            if ended >= process.attempts or state.get("statename") == "FATAL":
+                return f"its process ended {f'{ended} times' if ended > 1 else 'at once'}"
         return ""
 
     def _cause(self, service: Service) -> str:

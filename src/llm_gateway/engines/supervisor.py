@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import xmlrpc.client
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from llm_gateway.errors import GatewayError
+from llm_gateway.errors import GatewayError, InputError
 from llm_gateway.files import read_json, write_atomic, write_json
 from llm_gateway.probes import Deadline, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from llm_gateway.paths import Home
     from llm_gateway.services.base import Process
@@ -47,7 +48,13 @@ class Supervisor:
     @property
     def pid(self) -> int:
         """Its process id, 0 when none was recorded."""
-        return int(read_json(self._pid_file).get("pid", 0))
+        return int(self._record().get("pid", 0))
+
+    def _record(self) -> dict[str, Any]:
+        """What is known of its processes. It only helps to clean up: a damaged record is like none."""
+        with contextlib.suppress(InputError):
+            return read_json(self._pid_file)
+        return {}
 
     def alive(self) -> bool:
         """Does it answer?"""
@@ -93,37 +100,25 @@ class Supervisor:
         """End what a killed supervisord left behind, so that its ports and data are free.
 
         On Linux its children end with it (PR_SET_PDEATHSIG); this waits for them, and serves other systems.
+        A supervisord that no longer answers goes first: it would start its children again.
         """
-        left = [process for process in self._recorded() if process.is_running()]
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
-        _, alive = psutil.wait_procs(left, timeout=8)
-        for process in alive:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(alive, timeout=3)
+        record = self._record()
+        children = _alive(record.get("children", []))
+        _end(_alive([record] if record else []))
+        _end([*(below for child in children for below in _children(child)), *children])
         self._socket.unlink(missing_ok=True)
         self._pid_file.unlink(missing_ok=True)
-
-    def _recorded(self) -> list[psutil.Process]:
-        found = []
-        for entry in read_json(self._pid_file).get("children", []):
-            with contextlib.suppress(psutil.Error):
-                process = psutil.Process(entry["pid"])
-                if abs(process.create_time() - entry["started"]) < 1:
-                    found += [*process.children(recursive=True), process]
-        return found
+        if not self._socket.is_relative_to(self._home.root):
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
 
     def _record_children(self) -> None:
         """Remember the pids of the programs, so that `clean_up` finds them when supervisord was killed."""
-        record = read_json(self._pid_file)
         children = []
         for info in self.states().values():
             with contextlib.suppress(psutil.Error):
                 if info["pid"]:
                     children.append({"pid": info["pid"], "started": psutil.Process(info["pid"]).create_time()})
-        write_json(self._pid_file, {**record, "children": children})
+        write_json(self._pid_file, {**self._record(), "children": children})
 
     def start(self, name: str) -> None:
         """Start one program; returns as soon as its process exists. Does nothing when it runs.
@@ -147,7 +142,7 @@ class Supervisor:
 
     def stop(self, name: str) -> None:
         """Stop one program and wait for its end."""
-        with contextlib.suppress(xmlrpc.client.Fault):
+        with contextlib.suppress(*_RPC_ERRORS):
             self._rpc().stopProcess(name)
 
     def states(self) -> dict[str, dict[str, Any]]:
@@ -160,15 +155,13 @@ class Supervisor:
 
     def shutdown(self, *, first: Iterable[str] = ()) -> None:
         """Stop the programs (those in `first` before the others) and supervisord itself; waits for the end."""
-        recorded = self._recorded()
-        pid = self.pid
         if self.alive():
             for name in first:
                 self.stop(name)
-            with contextlib.suppress(*_RPC_ERRORS):
+            with contextlib.suppress(*_RPC_ERRORS, psutil.Error):
+                itself = psutil.Process(self._rpc().getPID())
                 self._rpc().shutdown()
-            with contextlib.suppress(psutil.Error):
-                psutil.wait_procs([psutil.Process(pid), *recorded], timeout=12)
+                psutil.wait_procs([itself], timeout=12)
         self.clean_up()
 
     def _rpc(self) -> Any:
@@ -197,6 +190,34 @@ class Supervisor:
                 f"stdout_logfile_maxbytes={_LOG_BYTES}\nstdout_logfile_backups={_LOG_COPIES}"
             )
         return "\n\n".join(parts) + "\n"
+
+
+def _alive(entries: Iterable[Mapping[str, Any]]) -> list[psutil.Process]:
+    """The processes of a record that still run; a pid that somebody else has meanwhile is none of them."""
+    found = []
+    for entry in entries:
+        with contextlib.suppress(psutil.Error, KeyError):
+            process = psutil.Process(entry["pid"])
+            if abs(process.create_time() - entry["started"]) < 1:
+                found.append(process)
+    return found
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=8)
+    for process in stubborn:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=3)
 
 
 def _escape(value: object) -> str:

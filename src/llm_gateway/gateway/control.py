@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import selectors
 import socket
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from llm_gateway.errors import GatewayError, PreconditionError
 from llm_gateway.gateway.messages import Lines, Message, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _LONGEST_ADDRESS = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
@@ -44,13 +45,7 @@ def listen(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _address(path) as address:
-            if path.exists() and _answers(address):
-                raise PreconditionError(
-                    "E505",
-                    f"a gateway runs already with the control socket {path}",
-                    cause="it was started before and has not been stopped",
-                    next="llm-gateway stop",
-                )
+            _refuse_second(path, address)
             path.unlink(missing_ok=True)
             mask = os.umask(0o177)
             try:
@@ -69,17 +64,59 @@ def listen(path: Path) -> socket.socket:
         server.close()
         raise
     server.listen(8)
-    server.setblocking(False)  # noqa: FBT003 - the only spelling
+    server.settimeout(0)
     return server
 
 
-def _answers(address: str) -> bool:
+def _refuse_second(path: Path, address: str) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(address)
         except OSError:
-            return False
-        return True
+            return
+    raise PreconditionError(
+        "E505",
+        f"a gateway runs already with the control socket {path}",
+        cause="it was started before and has not been stopped",
+        next="llm-gateway stop",
+    )
+
+
+class Answers:
+    """The launcher's end: accepts clients on a selector and answers their requests.
+
+    Args:
+        server: from `listen`.
+        selector: whose keys carry the callback as data.
+        status: makes the answer to `status`.
+    """
+
+    def __init__(self, server: socket.socket, selector: selectors.BaseSelector, status: Callable[[], Message]) -> None:
+        self._server = server
+        self._selector = selector
+        self._status = status
+        selector.register(server, selectors.EVENT_READ, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._server.accept()
+        except OSError:
+            return
+        client.settimeout(0)
+        lines = Lines()
+        self._selector.register(client, selectors.EVENT_READ, lambda: self._answer(client, lines))
+
+    def _answer(self, client: socket.socket, lines: Lines) -> None:
+        try:
+            chunk = client.recv(4096)
+            for request in lines.feed(chunk):
+                known = request.get("do") == "status"
+                client.sendall(encode(self._status() if known else {"error": "unknown request"}))
+        except (OSError, ValueError):
+            chunk = b""
+        if not chunk:
+            self._selector.unregister(client)
+            client.close()
 
 
 def ask(path: Path, *, do: str = "status", timeout: float = 3.0) -> Message:

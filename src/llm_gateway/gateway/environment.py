@@ -52,7 +52,7 @@ def launch_environment(environ: Mapping[str, str], given: LauncherOptions) -> di
     per launcher and before any worker (LiteLLM's command line does it at each of its starts).
     """
     environment = {**quiet_environment(), **_shutdown_limits(), **environ}
-    # Both would replace what the launcher was told: a config of their own, and no byte-code at all (1.8 × slower).
+    # Both would replace what the launcher was told: a config of their own, and no byte-code at all (1.8 times slower).
     for name in ("CONFIG_FILE_PATH", "WORKER_CONFIG", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
     if given.log_level:

@@ -49,6 +49,7 @@ class Worker:
 
     pipe: int
     pid: int | None = None
+    process: subprocess.Popen[bytes] | None = None  # of the cold path; kept, so that only the supervisor reaps
     state: str = "starting"
     reason: str = ""
     since: float = field(default_factory=time.time)
@@ -57,6 +58,11 @@ class Worker:
 
     def become(self, state: str) -> None:
         self.state, self.since = state, time.time()
+
+    def ended(self, status: int) -> None:
+        """Note the end that the supervisor has waited for."""
+        if self.process:
+            self.process.returncode = os.waitstatus_to_exitcode(status)
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the worker alone for SIGTERM (it stops its engine itself), with all it started for SIGKILL."""
@@ -154,7 +160,7 @@ class Generation:
                 slot.worker = Worker(ours)
             else:
                 process = self._run("worker", theirs, "1" if announce else "0")
-                slot.worker = Worker(ours, pid=process.pid)
+                slot.worker = Worker(ours, pid=process.pid, process=process)
         except OSError:
             os.close(ours)
             raise
@@ -167,7 +173,7 @@ class Generation:
         self, module: str, channel: int, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         listener = self._listener.fileno()
-        return subprocess.Popen(  # the supervisor reaps every child itself
+        return subprocess.Popen(
             [
                 sys.executable,
                 "-m",

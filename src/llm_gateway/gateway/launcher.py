@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from llm_gateway.errors import GatewayError
 from llm_gateway.gateway import control, options, sockets
 from llm_gateway.gateway.environment import launch_environment
+from llm_gateway.gateway.messages import say
 from llm_gateway.gateway.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -33,11 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             return Supervisor(given, listener, control_socket, environment).run()
     except GatewayError as error:
         problem = error.problem
-        print(
-            f"gateway: {problem.code} {problem.message}; cause: {problem.cause}; next: {problem.next}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"{problem.code} {problem.message}; cause: {problem.cause}; next: {problem.next}")
         return error.exit_code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from typing import Any
 
 _CHUNK = 65536
@@ -56,6 +57,12 @@ def read_available(descriptor: int) -> bytes | None:
         return None
     except OSError:
         return b""
+
+
+def say(text: str) -> None:
+    """One line of the launcher in the gateway's log."""
+    sys.stderr.write(f"gateway: {text}\n")
+    sys.stderr.flush()
 
 
 def one_line(error: BaseException) -> str:

@@ -92,7 +92,6 @@ async def read_sections(settings: WorkerSettings) -> ConfigSections:
 def apply(sections: ConfigSections, settings: WorkerSettings) -> None:
     """Do the command line's part for this process, before the app starts."""
     import litellm  # noqa: PLC0415 - see read_sections
-
     from litellm.proxy.common_utils import banner  # noqa: PLC0415
 
     environment = os.environ

@@ -36,7 +36,7 @@ def bind_listener(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise _taken(host, port) from error
         raise _unusable(host, port, error) from error
-    listener.setblocking(False)  # noqa: FBT003 - the only spelling
+    listener.settimeout(0)
     return listener
 
 
@@ -65,7 +65,8 @@ def _holder(port: int) -> str:
 
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            here = connection.status == psutil.CONN_LISTEN and getattr(connection.laddr, "port", 0) == port
+            if here and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.Error, OSError):
         pass

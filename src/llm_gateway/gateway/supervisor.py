@@ -10,19 +10,20 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_gateway.errors import DeadlineError, GatewayError
+from llm_gateway.gateway import failures
+from llm_gateway.gateway.control import Answers
 from llm_gateway.gateway.generation import Generation, Slot, Worker
-from llm_gateway.gateway.messages import Lines, encode, read_available
+from llm_gateway.gateway.messages import read_available, say
 from llm_gateway.gateway.processes import LINUX, adopt_orphans, describe_exit, signal_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from llm_gateway.errors import GatewayError
     from llm_gateway.gateway.messages import Message
     from llm_gateway.gateway.options import LauncherOptions
 
@@ -70,9 +71,9 @@ class Supervisor:
         """
         adopt_orphans()
         self._catch_signals()
-        self._watch(self._control, self._accept_control)
+        Answers(self._control, self._selector, self.status)
         if not self._generation.preload:
-            _say(f"each worker imports LiteLLM itself ({'--no-preload' if LINUX else 'not Linux'})")
+            say(f"each worker imports LiteLLM itself ({'--no-preload' if LINUX else 'not Linux'})")
         try:
             while not self._finished():
                 self._fill()
@@ -123,12 +124,17 @@ class Supervisor:
             if worker and worker.state == "starting" and now - worker.started > self._options.ready_timeout:
                 worker.reason = f"it was not ready within {self._options.ready_timeout:.0f} s"
                 if not self._generation.served:
-                    self._fail(_late(self._options.ready_timeout))
+                    self._fail(failures.late(self._options.ready_timeout))
+                if worker.pid is None:
+                    self._lose_nursery("it does not answer")
                 worker.signal(signal.SIGKILL)
-        nursery = self._generation.nursery
+        generation = self._generation
+        nursery = generation.nursery
         if nursery and not nursery.ready and now - nursery.started > self._options.ready_timeout:
-            nursery.kill()
-            self._fail(_late(self._options.ready_timeout))
+            if generation.served:
+                self._lose_nursery("it was not ready in time")
+            else:
+                self._fail(failures.late(self._options.ready_timeout))
 
     # -- listening to the others ----------------------------------------------------------------------------
 
@@ -143,7 +149,7 @@ class Supervisor:
             if message["state"] == "ready":
                 nursery.ready = True
             elif message["state"] == "refused":
-                _say(f"{message['reason']}; each worker imports LiteLLM itself now")
+                say(f"{message['reason']}; each worker imports LiteLLM itself now")
                 self._generation.preload = False
                 self._lose_nursery("")
             else:
@@ -161,64 +167,63 @@ class Supervisor:
             return
         generation.nursery_backoff.died(time.monotonic() - nursery.started)
         if not generation.served and generation.nursery_backoff.deaths >= _FIRST_ATTEMPTS:
-            self._fail(_not_importable(reason or "the importing process ended"))
+            self._fail(failures.not_importable(reason or "the importing process ended"))
             return
-        _say(f"the importing process ended{': ' + reason if reason else ''}; starting another one")
+        say(f"the importing process ended{': ' + reason if reason else ''}; starting another one")
 
     def _hear_worker(self, slot: Slot, worker: Worker) -> None:
+        if not self._read(worker) and worker.pid is None:
+            self._lose_worker(slot, worker, "it ended before it began")
+
+    def _read(self, worker: Worker) -> bool:
+        """Take what a worker has written; False after its last word."""
         chunk = read_available(worker.pipe)
         if chunk is None:
-            return
+            return True
         for message in worker.lines.feed(chunk):
-            self._note(slot, worker, message)
+            self._note(worker, message)
         if chunk == b"":
-            self._selector.unregister(worker.pipe)
-            os.close(worker.pipe)
-            worker.pipe = -1
-            if worker.pid is None:
-                self._lose_worker(slot, worker, "it ended before it began")
+            self._forget_pipe(worker)
+        return chunk != b""
 
-    def _note(self, slot: Slot, worker: Worker, message: Message) -> None:
+    def _forget_pipe(self, worker: Worker) -> None:
+        self._selector.unregister(worker.pipe)
+        os.close(worker.pipe)
+        worker.pipe = -1
+
+    def _note(self, worker: Worker, message: Message) -> None:
         worker.pid = message.get("pid", worker.pid)
         worker.reason = message.get("reason", worker.reason)
-        if message.get("state") == "ready":
+        if self._stopping is not None:
+            worker.signal(signal.SIGTERM)
+        elif message.get("state") == "ready":
             worker.become("ready")
             if not self._generation.served:
                 self._generation.served = True
-                _say(f"LiteLLM {self._version} answers on {self._address}")
-        if self._stopping is not None:
-            worker.signal(signal.SIGTERM)
+                say(f"LiteLLM {self._version} answers on {self._address}")
 
     def _lose_worker(self, slot: Slot, worker: Worker, how: str) -> None:
         slot.worker = None
+        ready = worker.state == "ready"
         if worker.pipe >= 0:
-            self._drain_pipe(slot, worker)
+            self._read(worker)
+        if worker.pipe >= 0:
+            self._forget_pipe(worker)
         if worker.pid:
             signal_group(worker.pid, signal.SIGKILL)  # what it started: its query engine
             self._forget_samples(worker.pid)
         if self._stopping is not None:
             return
-        ready = worker.state == "ready"
         slot.restarts += 1
         slot.backoff.died(time.monotonic() - worker.started if ready else 0.0)
         number = self._generation.slots.index(slot) + 1
         reason = worker.reason or how
         if self._generation.served:
-            _say(f"worker {number} {'' if ready else 'failed to start: '}{reason}; replacing it")
+            say(f"worker {number} {'' if ready else 'failed to start: '}{reason}; replacing it")
         elif slot.backoff.deaths >= _FIRST_ATTEMPTS:
-            self._fail(_does_not_start(reason))
+            self._fail(failures.does_not_start(reason))
         else:
-            _say(f"start {slot.backoff.deaths} of {_FIRST_ATTEMPTS} failed: {reason}")
-
-    def _drain_pipe(self, slot: Slot, worker: Worker) -> None:
-        """Read what a dead worker wrote last."""
-        chunk = read_available(worker.pipe)
-        for message in worker.lines.feed(chunk or b""):
-            if "reason" in message:
-                worker.reason = message["reason"]
-        self._selector.unregister(worker.pipe)
-        os.close(worker.pipe)
-        worker.pipe = -1
+            say(f"start {slot.backoff.deaths} of {_FIRST_ATTEMPTS} failed: {reason}")
 
     def _forget_samples(self, pid: int) -> None:
         """Drop the live gauges of a dead worker, as prometheus_client's mark_process_dead does."""
@@ -231,7 +236,7 @@ class Supervisor:
     def _catch_signals(self) -> None:
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
-            end.setblocking(False)  # noqa: FBT003 - the only spelling
+            end.settimeout(0)
         self._wakeup = (ours, theirs)
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -258,6 +263,7 @@ class Supervisor:
                 return
             for slot in self._generation.slots:
                 if slot.worker and slot.worker.pid == pid:
+                    slot.worker.ended(status)
                     self._lose_worker(slot, slot.worker, describe_exit(status))
 
     def _stop(self) -> None:
@@ -276,29 +282,6 @@ class Supervisor:
             if worker.state != "stopping":
                 worker.become("stopping")
             worker.signal(number)
-
-    # -- the control socket ---------------------------------------------------------------------------------
-
-    def _accept_control(self) -> None:
-        try:
-            client, _ = self._control.accept()
-        except OSError:
-            return
-        client.setblocking(False)  # noqa: FBT003 - the only spelling
-        lines = Lines()
-        self._watch(client, lambda: self._answer(client, lines))
-
-    def _answer(self, client: socket.socket, lines: Lines) -> None:
-        try:
-            chunk = client.recv(4096)
-            for request in lines.feed(chunk):
-                answer = self.status() if request.get("do") == "status" else {"error": "unknown request"}
-                client.sendall(encode(answer))
-        except (OSError, ValueError):
-            chunk = b""
-        if not chunk:
-            self._selector.unregister(client)
-            client.close()
 
     def status(self) -> Message:
         """What `{"do": "status"}` answers."""
@@ -351,37 +334,6 @@ def _due(moment: float) -> bool:
     return time.monotonic() >= moment
 
 
-def _say(text: str) -> None:
-    print(f"gateway: {text}", file=sys.stderr, flush=True)
-
-
 def _spelled(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _does_not_start(reason: str) -> GatewayError:
-    return GatewayError(
-        "E510",
-        f"the gateway does not start: {reason}",
-        cause="LiteLLM refuses this config or environment, or a service it needs is not reachable",
-        next="llm-gateway logs gateway",
-    )
-
-
-def _not_importable(reason: str) -> GatewayError:
-    return GatewayError(
-        "E511",
-        f"LiteLLM cannot be imported: {reason}",
-        cause="the installation in this virtual environment is incomplete or was changed",
-        next="./scripts/start_llm_gateway.sh (it repairs the installation)",
-    )
-
-
-def _late(seconds: float) -> DeadlineError:
-    return DeadlineError(
-        "E512",
-        f"the gateway was not ready within {seconds:.0f} s",
-        cause="the machine is very slow or busy, or a service does not answer",
-        next="llm-gateway logs gateway",
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,11 +110,16 @@ def _schema(site: Site, build: Path) -> Path:
 
 
 def _environment(site: Site, node: Node, build: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    stub = build / "query-engine-stub"
-    stub.write_text(_STUB)
-    stub.chmod(0o755)
-    # The CLI finds the generator by its console script's name, the generator's shebang its Python.
-    path = os.pathsep.join([str(site.scripts), str(node.path.parent), environment.get("PATH", os.defpath)])
+    # The CLI looks on PATH for the generator that the schema names, `prisma-client-py`. The installed script
+    # may not be there, or not run (a shebang cannot hold a path with spaces).
+    generator = f'#!/bin/sh\nexec {shlex.quote(str(site.python))} -P -m prisma "$@"\n'
+    programs = build / "programs"
+    programs.mkdir()
+    stub = programs / "query-engine"
+    for program, text in ((stub, _STUB), (programs / "prisma-client-py", generator)):
+        program.write_text(text)
+        program.chmod(0o755)
+    path = os.pathsep.join([str(programs), str(node.path.parent), environment.get("PATH", os.defpath)])
     return {
         **environment,
         "PATH": path,

@@ -222,8 +222,7 @@ def _engine_launcher(directory: Path, engine: Path, node: Path) -> Path:
 def _cli_launcher(directory: Path) -> Path:
     launcher = directory / "prisma-cli"
     code = (
-        "import sys; sys.path.append(sys.argv.pop(1)); "
-        "from llm_gateway.prisma_wasm.cli import main; sys.exit(main())"
+        "import sys; sys.path.append(sys.argv.pop(1)); from llm_gateway.prisma_wasm.cli import main; sys.exit(main())"
     )
     command = shlex.join([sys.executable, "-c", code, str(Path(__file__).parents[2])])
     write_atomically(launcher, f'#!/bin/sh\nexec {command} "$@"\n', mode=0o755)

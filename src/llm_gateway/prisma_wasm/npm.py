@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,10 @@ _IMPATIENT = {
 _CAUSES = (
     ("EINTEGRITY", "a package does not have the content that the lock file names"),
     ("ENOSPC", "the disk is full"),
-    ("E401", "the package registry wants other credentials"),
-    ("E403", "the package registry refuses the package"),
-    ("E404", "the package registry does not have the package"),
-    ("407", "the proxy wants credentials"),
+    (r"\bE401\b", "the package registry wants other credentials"),
+    (r"\bE403\b", "the package registry refuses the package"),
+    (r"\bE404\b", "the package registry does not have the package"),
+    ("E407|=407|407 Proxy", "the proxy wants credentials"),
     ("CERT", "the certificate of the package registry or proxy is not trusted"),
     ("SELF_SIGNED", "the certificate of the package registry or proxy is not trusted"),
     ("ENOTFOUND", "the name of the package registry cannot be resolved"),
@@ -92,4 +93,4 @@ def install_packages(
 
 
 def _cause(outcome: Outcome) -> str:
-    return next((cause for word, cause in _CAUSES if word in outcome.output), "")
+    return next((cause for words, cause in _CAUSES if re.search(words, outcome.output)), "")

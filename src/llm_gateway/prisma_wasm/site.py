@@ -13,17 +13,16 @@ from llm_gateway.errors import PreconditionError
 
 _ASK = """
 import json, sysconfig
-print(json.dumps([sysconfig.get_path("purelib"), sysconfig.get_path("scripts")]))
+print(json.dumps(sysconfig.get_path("purelib")))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where `python` keeps packages and console scripts."""
+    """Where `python` keeps its packages."""
 
     python: Path
     packages: Path
-    scripts: Path
 
     @property
     def prisma(self) -> Path:
@@ -57,10 +56,10 @@ def locate(python: Path, *, remembered: Path) -> Site:
         PreconditionError: E416 `python` does not run.
     """
     if python == Path(sys.executable):
-        return Site(python, Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("scripts")))
+        return Site(python, Path(sysconfig.get_path("purelib")))
     try:
         known = json.loads(remembered.read_text(encoding="utf-8"))
-        site = Site(python, Path(known["packages"]), Path(known["scripts"]))
+        site = Site(python, Path(known["packages"]))
         if known["python"] == str(python) and python.exists() and site.prisma.is_dir():
             return site
     except (OSError, ValueError, KeyError):
@@ -71,6 +70,6 @@ def locate(python: Path, *, remembered: Path) -> Site:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise PreconditionError("E416", f"{python} does not run", cause=str(error), next="llm-gateway init") from error
-    packages, scripts = json.loads(answer)
-    remembered.write_text(json.dumps({"python": str(python), "packages": packages, "scripts": scripts}))
-    return Site(python, Path(packages), Path(scripts))
+    packages = json.loads(answer)
+    remembered.write_text(json.dumps({"python": str(python), "packages": packages}))
+    return Site(python, Path(packages))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llm_gateway.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -86,6 +88,22 @@ class Draft:
         return self.environment.get(name) or self.secrets.get(name, "")
 
 
+def refuse_two_ports(draft: Draft, variable: str, named: int, setting: str) -> None:
+    """Refuse a `.env` of seed 004 that names one port while a setting asks for another.
+
+    Raises:
+        InputError: E117.
+    """
+    wanted = draft.choices.number(setting)
+    if draft.choices.asked(setting) and wanted != named and not draft.rendered(variable):
+        raise InputError(
+            "E117",
+            f"{variable} in .env names port {named}, but {draft.choices.source(setting)} of {setting} says {wanted}.",
+            cause="A line that you wrote is never changed, and both cannot hold.",
+            next=f"Remove {variable} from .env (it is written anew), or leave {setting} at {named}",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One entry of the effective config: set `path` unless the person's file sets it."""
@@ -108,6 +126,7 @@ class Process:
         stop_seconds: how long until it is killed.
         extra: environment variables on top; no secrets.
         unset: variables it must not have.
+        attempts: how often a start lets it end before it is given up.
     """
 
     name: str
@@ -118,6 +137,7 @@ class Process:
     stop_seconds: int = 8
     extra: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
+    attempts: int = 3
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.bootstrap.mirrors import npm_environment
 from llm_gateway.database.backup import dump
 from llm_gateway.database.salt import check_salt, record_salt
+from llm_gateway.doctor import database
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_atomic, write_json
@@ -23,7 +24,7 @@ from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import postgres
-from llm_gateway.services.base import Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
 from llm_gateway.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -129,7 +130,14 @@ def settle(run: Run) -> None:
 
 
 def _migrate(run: Run) -> None:
-    url = run.values["DATABASE_URL"]
+    url, salt = run.values["DATABASE_URL"], run.values["LITELLM_SALT_KEY"]
+    if check_salt(url, salt) == "different":
+        raise PreconditionError(
+            "E330",
+            "LITELLM_SALT_KEY is not the one that this database was used with.",
+            cause="The .env was replaced; what LiteLLM encrypted (provider keys) cannot be read with another salt.",
+            next=f"Put the old LITELLM_SALT_KEY back into {run.home.env_link}, or use another database.",
+        )
     ledger = migrate.inspect(url)
     if ledger.state == "pending" and ledger.applied:
         run.step.detail("saving the database before it is migrated")
@@ -139,15 +147,6 @@ def _migrate(run: Run) -> None:
         run.progress.note(f"  The database was saved to {backup.path} before its migration.")
     run.step.detail("migrating the database")
     migrate.apply(url, deadline=run.deadline)
-    salt = run.values["LITELLM_SALT_KEY"]
-    state = check_salt(url, salt)
-    if state == "different":
-        raise PreconditionError(
-            "E330",
-            "LITELLM_SALT_KEY is not the one that this database was used with.",
-            cause="The .env was replaced; what LiteLLM encrypted (provider keys) cannot be read with another salt.",
-            next=f"Put the old LITELLM_SALT_KEY back into {run.home.env_link}, or use another database.",
-        )
     record_salt(url, salt)
 
 
@@ -204,6 +203,7 @@ def processes(stack: Stack) -> tuple[Process, ...]:
                 **read_json(_runtime_file(stack.home)),
             },
             unset=() if stack.runs("postgres") else ("DATABASE_URL",),
+            attempts=1,  # the launcher has tried three times itself
         ),
     )
 
@@ -263,5 +263,9 @@ GATEWAY = Service(
     processes=processes,
     probe=probe,
     gateway_settings=settings,
+    checks=(
+        Check("D221", "LiteLLM's query engine starts", database.query_engine),
+        Check("D222", "The salt key is the database's", database.salt),
+    ),
     start_early=True,
 )

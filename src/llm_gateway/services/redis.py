@@ -18,7 +18,19 @@ from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.dotenv import Line
 from llm_gateway.files import write_atomic
 from llm_gateway.requirements import requirements
-from llm_gateway.services.base import Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.services.base import (
+    Check,
+    Draft,
+    Placement,
+    Port,
+    Process,
+    Run,
+    Secret,
+    Service,
+    Setting,
+    Stack,
+    refuse_two_ports,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +52,8 @@ def place(draft: Draft) -> Placement:
     host, port = draft.environment.get("REDIS_HOST"), draft.environment.get("REDIS_PORT") or "6379"
     own = draft.rendered("REDIS_HOST") and draft.rendered("REDIS_PORT")
     seed_default = host in _LOCAL and port == "6379" and not draft.findings.redis_answers
+    if seed_default and not own:
+        refuse_two_ports(draft, "REDIS_PORT", 6379, "redisPort")
     if host and not own and not seed_default:
         return Placement("external", f"REDIS_HOST and REDIS_PORT name {host}:{port}.")
     found = draft.findings.redis_server
@@ -92,7 +106,7 @@ def prepare(run: Run) -> None:
     lines = [
         "bind 127.0.0.1 -::1",
         f"port {stack.ports['redisPort']}",
-        f'dir "{directory}"',
+        f"dir {_quoted(str(directory))}",
         "dbfilename cache.rdb",
         "save 300 1",
         f"maxmemory {_MEMORY}",
@@ -158,6 +172,14 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
     )
 
 
+def _answers(stack: Stack) -> tuple[str, str] | None:
+    """An external server is reached; the kit's own is watched by its supervisor."""
+    if stack.placements["redis"].where != "external":
+        return None
+    reason = probe(stack)()
+    return (reason, "Mend REDIS_HOST, REDIS_PORT and REDIS_PASSWORD, or: --no-enable-redis") if reason else None
+
+
 REDIS = Service(
     id="redis",
     title="Redis",
@@ -169,4 +191,5 @@ REDIS = Service(
     processes=processes,
     probe=probe,
     gateway_settings=gateway_settings,
+    checks=(Check("D211", "The external Redis answers", _answers),),
 )

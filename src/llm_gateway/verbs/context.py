@@ -45,6 +45,7 @@ class Context:
     environment: Environment
     progress: Progress
     cwd: Path
+    flags: Mapping[str, object]
 
     @property
     def config(self) -> Path:
@@ -71,9 +72,13 @@ def open_context(
     process = dict(os.environ if environ is None else environ)
     home = find_home(process)
     choices = resolve(catalogue(), flags=flags, environ=process, saved=read_json(home.options_file))
-    env_file = home.env_file if home.env_file.exists() else home.env_link
-    environment = Environment(process=process, file=read(env_file))
-    return Context(home, choices, environment, progress, Path.cwd())
+    environment = Environment(process=process, file=read(home_files.env_path(home)))
+    return Context(home, choices, environment, progress, Path.cwd(), dict(flags))
+
+
+def reopen(context: Context) -> Context:
+    """The context as it is now: while a command waited for the home's lock, another may have written its files."""
+    return open_context(context.flags, progress=context.progress, environ=context.environment.process)
 
 
 def make_stack(context: Context) -> Stack:
@@ -152,14 +157,15 @@ def record(context: Context, made: Stack) -> dict[str, Any]:
         "choices": {id_: [value, context.choices.source(id_)] for id_, value in wanted(context.choices).items()},
         "ports": dict(made.ports),
         "config": str(made.config),
-        "config_sha256": config_digest(made.config),
+        "config_sha256": digest(made.config),
+        "env_sha256": digest(made.home.env_file),
         "workers": made.workers,
         "public_url": made.public_url,
     }
 
 
-def config_digest(path: Path) -> str:
-    """SHA-256 of the config file, "" when it is gone."""
+def digest(path: Path) -> str:
+    """SHA-256 of a file, "" when it is gone."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

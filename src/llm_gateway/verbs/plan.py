@@ -9,7 +9,7 @@ from llm_gateway.errors import GatewayError
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.results import Result
 from llm_gateway.services.registry import BY_ID
-from llm_gateway.verbs.context import make_stack, running_stack
+from llm_gateway.verbs.context import make_stack, reopen, running_stack
 from llm_gateway.verbs.locking import changing
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def describe(stack: Stack) -> dict[str, Any]:
 def init(context: Context) -> Result:
     """The verb: write `.env`, the choices and the configs; start nothing. A second run changes nothing."""
     context.home.create()
-    home_files.adopt_env(context.home)
     with changing(context.home, progress=context.progress, timeout=30):
+        home_files.adopt_env(context.home)
+        context = reopen(context)
         existed = context.home.env_file.exists()
         stack = make_stack(context)
         home_files.write_home(stack)

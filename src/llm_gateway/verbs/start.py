@@ -18,15 +18,16 @@ from llm_gateway.probes import Deadline
 from llm_gateway.results import Result
 from llm_gateway.verbs import summary
 from llm_gateway.verbs.context import (
-    config_digest,
+    digest,
     make_stack,
     planned_stack,
     record,
+    reopen,
     running_record,
     running_stack,
     wanted,
 )
-from llm_gateway.verbs.locking import changing
+from llm_gateway.verbs.locking import call_off, changing
 from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
@@ -60,27 +61,13 @@ def start(context: Context, *, interrupted: threading.Event) -> Started:
         GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
     """
     timeout = context.choices.number("timeout")
+    load(context.config)
     context.home.create()
-    home_files.adopt_env(context.home)
-    with changing(context.home, progress=context.progress, timeout=timeout):
-        running = _running(context)
-        if running:
-            return running
-        return _bring_up(context, Deadline(timeout), interrupted)
-
-
-def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event) -> Started:
-    began = time.monotonic()
-    Supervisor(context.home).clean_up()
-    stack = make_stack(context)
-    config = load(stack.config)
-    home_files.write_home(stack)
-    _announce(context, stack, config)
-    engine = NativeEngine(stack, context.progress)
     try:
-        _begin_logs(stack)
-        engine.start(deadline, interrupted=interrupted)
-        reports = seed_stack(stack, context.progress) if stack.runs("postgres") else []
+        with changing(context.home, progress=context.progress, timeout=timeout, interrupted=interrupted):
+            home_files.adopt_env(context.home)
+            context = reopen(context)
+            return _running(context) or _bring_up(context, Deadline(timeout), interrupted)
     except Interrupted:
         raise GatewayError(
             "E314",
@@ -88,6 +75,21 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
             cause="Ctrl-C, or a signal from outside.",
             next="llm-gateway start",
         ) from None
+
+
+def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event) -> Started:
+    began = time.monotonic()
+    # What a killed start left running is not this start's; its ports are needed.
+    Supervisor(context.home).shutdown(first=("gateway",))
+    stack = home_files.write_home(make_stack(context))
+    _announce(context, stack, load(stack.config))
+    engine = NativeEngine(stack, context.progress)
+    try:
+        _begin_logs(stack)
+        engine.start(deadline, interrupted=interrupted)
+        reports = seed_stack(stack, context.progress) if stack.runs("postgres") else []
+        if interrupted.is_set():
+            raise Interrupted  # noqa: TRY301 - the roll-back below is the same
     except BaseException:
         engine.stop()
         raise
@@ -112,9 +114,7 @@ def _announce(context: Context, stack: Stack, config: Mapping[str, Any]) -> None
         context.progress.note(f"  ! {warning}")
     general = config.get("general_settings")
     if isinstance(general, dict) and general.get("database_url"):
-        context.progress.note(
-            "  ! general_settings.database_url in the config is not used: DATABASE_URL counts."
-        )
+        context.progress.note("  ! general_settings.database_url in the config is not used: DATABASE_URL counts.")
 
 
 def _running(context: Context) -> Started | None:
@@ -146,9 +146,11 @@ def _running(context: Context) -> Started | None:
         context.progress.note(f"  {', '.join(broken)} had stopped; starting again.")
         engine.stop()
         return None
-    warnings: tuple[str, ...] = ()
-    if config_digest(stack.config) != saved["config_sha256"]:
-        warnings = (f"{stack.config} was edited since the gateway started; llm-gateway restart takes it over.",)
+    files = ((stack.config, "config_sha256"), (context.home.env_file, "env_sha256"))
+    edited = [path for path, name in files if digest(path) != saved[name]]
+    warnings = tuple(
+        f"{path} was edited since the gateway started; llm-gateway restart takes it over." for path in edited
+    )
     return Started(stack, engine, summary.already_running(stack, warnings=warnings), fresh=False)
 
 
@@ -160,44 +162,54 @@ def stay(started: Started, context: Context, *, stopped: threading.Event) -> Non
         context: the same as for `start`.
         stopped: set by the signal handler.
     """
-    engine = started.engine
+    try:
+        _watch(started.engine, context, stopped)
+    finally:
+        # Also when the services could not be revived: nothing stays half-started.
+        if context.home.running_file.exists():
+            context.progress.note("Stopping …")
+            with changing(context.home, progress=context.progress, timeout=30):
+                context.home.running_file.unlink(missing_ok=True)
+                started.engine.stop()
+            context.progress.note("Stopped. Your data and keys are kept.")
+
+
+def _watch(engine: NativeEngine, context: Context, stopped: threading.Event) -> None:
+    """Look at the services until `stopped` is set or another command stopped them."""
     begun: dict[str, int] = {}
     while not stopped.wait(_LOOK_EVERY):
-        if not running_record(context.home):
+        if not context.home.running_file.exists():
             context.progress.note("Stopped by another command.")
             return
         states = engine.supervisor.states()
         if not states:
             context.progress.note("  ! The process supervisor is gone; starting the services again.")
             _revive(engine, context, stopped)
-            continue
         for name, info in states.items():
             if info["statename"] == "RUNNING":
                 if begun.get(name, info["start"]) != info["start"]:
                     context.progress.note(f"  ! {name} had ended unexpectedly and was restarted.")
                 begun[name] = info["start"]
-    context.progress.note("Stopping …")
-    with changing(context.home, progress=context.progress, timeout=30):
-        engine.stop()
-        context.home.running_file.unlink(missing_ok=True)
-    context.progress.note("Stopped. Your data and keys are kept.")
 
 
 def _revive(engine: NativeEngine, context: Context, stopped: threading.Event) -> None:
-    with changing(context.home, progress=context.progress, timeout=60):
-        if running_record(context.home) and not engine.supervisor.alive():
+    with (
+        contextlib.suppress(Interrupted),
+        changing(context.home, progress=context.progress, timeout=60, interrupted=stopped),
+    ):
+        if context.home.running_file.exists() and not engine.supervisor.alive():
             fresh = NativeEngine(engine.stack, context.progress)
-            with contextlib.suppress(Interrupted):
-                fresh.start(Deadline(context.choices.number("timeout")), interrupted=stopped)
+            fresh.start(Deadline(context.choices.number("timeout")), interrupted=stopped)
 
 
 def stop(context: Context) -> Result:
     """Stop everything of this home; data stays. Fine when nothing runs."""
     if not context.home.state.exists():
         return Result("stop", {"stopped": False}, "Nothing runs here.")
+    called_off = call_off(context.home)
     with changing(context.home, progress=context.progress, timeout=60):
         supervisor = Supervisor(context.home)
-        was_running = supervisor.alive() or bool(running_record(context.home))
+        was_running = called_off or supervisor.alive() or context.home.running_file.exists()
         context.home.running_file.unlink(missing_ok=True)
         supervisor.shutdown(first=("gateway",))
     text = "Stopped. Your data and keys are kept." if was_running else "Nothing was running."

@@ -15,6 +15,11 @@ const NOT_REACHABLE = /Database not reachable|Can't reach database server|Server
 // PostgreSQL shuts down, crashed, or is not up yet.
 const SERVER_GONE = new Set(['57P01', '57P02', '57P03']);
 
+/** @param {Error} error of the driver */
+function isOutage(error) {
+  return SERVER_GONE.has(error?.code) || CONNECTION_LOST.test(`${error?.code} ${error?.message}`);
+}
+
 function clientError(code, message, { meta = {}, error = message, index } = {}) {
   const element = { error, user_facing_error: { is_panic: false, error_code: code, message, meta } };
   if (index !== undefined) element.user_facing_error.batch_request_idx = index;
@@ -58,7 +63,7 @@ class ErrorReader {
     if (POOL_TIMEOUT.test(message) && this.database.connections() > 0) {
       return clientError('P2024', 'Timed out fetching a new connection from the connection pool.', { index });
     }
-    if (CONNECTION_LOST.test(`${error?.code} ${message}`) || POOL_TIMEOUT.test(message)) {
+    if (isOutage(error) || POOL_TIMEOUT.test(message)) {
       return this.#unreachable(index);
     }
     const meta = { code: error?.code ?? 'N/A', message };
@@ -75,4 +80,4 @@ class ErrorReader {
   }
 }
 
-module.exports = { clientError, ErrorReader };
+module.exports = { clientError, ErrorReader, isOutage };

@@ -1,7 +1,7 @@
 'use strict';
 
 const { parseQuery, QueryTextError } = require('./graphql');
-const { tagArguments, tagSelection } = require('./tagging');
+const { Tagger } = require('./tagging');
 
 const RAW = new Set(['queryRaw', 'executeRaw']);
 const FIELD = new RegExp(
@@ -32,12 +32,13 @@ function toJsonProtocol(text, models) {
   // A raw query's parameters are a string that contains JSON; the engine decodes it.
   if (RAW.has(field)) return { action: field, query: { arguments: args, selection: {} } };
   const { action, modelName } = splitField(field, models);
+  const tagger = new Tagger(models);
   return {
     modelName,
     action,
     query: {
-      arguments: tagArguments(models, args, modelName),
-      selection: tagSelection(models, selection, modelName),
+      arguments: tagger.arguments(args, modelName),
+      selection: tagger.selection(selection, modelName),
     },
   };
 }

