@@ -1,6 +1,6 @@
 """A closed-loop load generator for chat requests: wrk where it is installed, else an asyncio client.
 
-python benchmarks/load.py URL KEY CONNECTIONS SECONDS      # the asyncio client, prints JSON
+python benchmarks/load.py URL CONNECTIONS SECONDS < KEY_FILE      # the asyncio client, prints JSON
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def run(url: str, key: str, *, connections: int, seconds: int) -> Load:
     """One round against a gateway, from another process."""
     if generator() == "wrk":
         return _wrk(url, key, connections, seconds)
-    command = [sys.executable, __file__, url, key, str(connections), str(seconds)]
-    return Load(**json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    command = [sys.executable, __file__, url, str(connections), str(seconds)]
+    done = subprocess.run(command, input=key.encode(), check=True, capture_output=True)
+    return Load(**json.loads(done.stdout))
 
 
 def _wrk(url: str, key: str, connections: int, seconds: int) -> Load:
@@ -98,5 +99,5 @@ async def _client(url: str, key: str, connections: int, seconds: float) -> Load:
 
 
 if __name__ == "__main__":
-    _, target, bearer, count, duration = sys.argv
-    print(json.dumps(asdict(asyncio.run(_client(target, bearer, int(count), float(duration))))))
+    _, target, count, duration = sys.argv
+    print(json.dumps(asdict(asyncio.run(_client(target, sys.stdin.read(), int(count), float(duration))))))

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import ExitStack
 
 import httpx
 import psutil
@@ -33,6 +34,26 @@ def test_two_workers_both_serve(pair):
         return all(psutil.Process(pid).cpu_times().user > before[pid] for pid in pids)
 
     until(both_worked, reason="one of two workers never answered")
+
+
+def test_connections_opened_together_are_shared_out(pair):
+    """uvloop's own listener gives nearly all of them to one worker."""
+    host, port = pair.address.removeprefix("http://").split(":")
+
+    def held(pid: int) -> int:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+        return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == int(port) for one in connections)
+
+    def shares() -> list[int]:
+        counts = [held(pid) for pid in pair.workers()]
+        return counts if sum(counts) == 16 else []
+
+    with ExitStack() as clients:
+        for _ in range(16):
+            client = clients.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex((host, int(port)))
+        assert min(until(shares)) >= 4
 
 
 def test_the_supervisor_is_small(pair):
@@ -95,6 +116,33 @@ def test_a_killed_supervisor_leaves_nobody(tmp_path):
         with socket.socket() as again:
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             again.bind((host, int(port)))
+
+
+def test_a_supervisor_killed_during_the_import_takes_the_nursery_along_at_once(tmp_path):
+    with launched(tmp_path) as gateway:
+        until(lambda: len(gateway.family()) > 1)
+        until(lambda: "nursery" in " ".join(gateway.family()[1].cmdline()))
+        family = gateway.family()
+        gateway.process.kill()
+        gateway.process.wait()
+        gone(family, seconds=1)
+
+
+def test_what_a_worker_started_ends_with_it(tmp_path):
+    """A query engine of Prisma's own does not look after its parent."""
+    (tmp_path / "starter.py").write_text(
+        "import subprocess\n"
+        "from litellm.integrations.custom_logger import CustomLogger\n"
+        "engine = subprocess.Popen(['sleep', '300'])\n"
+        "handler = CustomLogger()\n"
+    )
+    config = {"model_list": [MOCK_MODEL], "litellm_settings": {"callbacks": ["starter.handler"]}}
+    with launched(tmp_path, config) as gateway:
+        (worker,) = gateway.ready().workers()
+        started = psutil.Process(worker).children()
+        assert [process.name() for process in started] == ["sleep"]
+        os.kill(worker, signal.SIGKILL)
+        gone(started, seconds=2)
 
 
 def test_sigterm_lets_a_stream_end(tmp_path):

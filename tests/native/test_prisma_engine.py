@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -215,9 +216,14 @@ def test_a_schema_other_than_public(prisma_runtime: PrismaRuntime, migrated: str
 def test_a_database_that_comes_up_after_the_engine(prisma_runtime: PrismaRuntime, tmp_path: Path) -> None:
     with cluster() as server:
         server.stop()
-        with engine(prisma_runtime, server.url(), tmp_path) as process:
-            server.start()
-            process.until_ready()
+        with socket.create_server(("127.0.0.1", server.port)) as listener:
+            listener.settimeout(20)
+            with engine(prisma_runtime, server.url(), tmp_path) as process:
+                # The engine tries before there is a database.
+                listener.accept()[0].close()
+                listener.close()
+                server.start()
+                process.until_ready()
 
 
 def test_a_database_that_goes_away_and_comes_back(prisma_runtime: PrismaRuntime, tmp_path: Path) -> None:

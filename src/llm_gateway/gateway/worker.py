@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from llm_gateway.gateway import proxy_setup
+from llm_gateway.gateway.acceptor import Acceptor
 from llm_gateway.gateway.application import Application
 from llm_gateway.gateway.messages import Report, one_line, say
 from llm_gateway.gateway.options import WorkerSettings
@@ -36,14 +37,28 @@ _FAILED = 3
 class WorkerServer(uvicorn.Server):
     """uvicorn on a shared socket: says when it is ready, drains before it stops, follows its supervisor."""
 
-    def __init__(self, config: uvicorn.Config, *, report: Report, supervisor: int) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, *, report: Report, supervisor: int, shared: bool
+    ) -> None:
         super().__init__(config)
+        self._listener = listener
+        self._shared = shared
         self._report = report
         self._supervisor = supervisor
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the listener after the app's start-up, then report ready: no probe is needed (uvicorn's order)."""
-        await super().startup(sockets)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Accept after the app's start-up, then report ready: who can be reached can answer, without a probe."""
+        await super().startup([])
+        loop = asyncio.get_running_loop()
+        self._acceptor = Acceptor(
+            loop,
+            self._listener,
+            lambda: self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn does it
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
+            ),
+            self.server_state.connections,
+            shared=self._shared,
+        )
         self._report.send(state="ready")
         self._report.close()
 
@@ -60,8 +75,8 @@ class WorkerServer(uvicorn.Server):
         reset. So: accept no more, say `Connection: close` on every answer, wait a moment for the clients to
         leave, then close (facts measured: zero failed requests with, 4 of 1,000 without).
         """
-        for server in self.servers:
-            server.close()
+        self._acceptor.close()
+        self._listener.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         waited = 0.0
         while self.server_state.connections and waited < _IDLE_GRACE and not self.force_exit:
@@ -112,7 +127,7 @@ def serve(
             for line in proxy_setup.warnings(sections, os.environ):
                 say(f"warning: {line}")
         config = _server_config(application, settings)
-        WorkerServer(config, report=report, supervisor=supervisor).run([listener])
+        WorkerServer(config, listener, report=report, supervisor=supervisor, shared=settings.workers > 1).run()
     except SystemExit as error:
         report.send(state="failed", reason=(application and application.failure) or f"exit {error.code}")
         return _FAILED

@@ -22,7 +22,7 @@ def curl_line(stack: Stack, model: str) -> str:
     """One line for a shell that asks `model` for a chat completion."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]})
     return (
-        f"curl --noproxy '*' {stack.public_url}/v1/chat/completions -H 'Content-Type: application/json' "
+        f"curl -sS --noproxy '*' {stack.public_url}/v1/chat/completions -H 'Content-Type: application/json' "
         f"-H {shlex.quote(f'Authorization: Bearer {client_key(stack)}')} -d {shlex.quote(body)}"
     )
 

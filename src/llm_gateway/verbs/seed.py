@@ -24,6 +24,9 @@ def seed_stack(stack: Stack, progress: Progress, *, dry_run: bool = False) -> li
         objects = litellm.wanted(stack.values["LLM_GATEWAY_VIRTUAL_KEY"])
         reports = litellm.apply(api, objects, dry_run=dry_run)
         step.detail(counts(reports))
+    for report in reports:
+        if report.outcome != "unchanged":
+            progress.note(f"    {report.kind:<10} {report.id:<24} {report.outcome}")
     return reports
 
 
