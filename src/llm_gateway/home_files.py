@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from llm_gateway.paths import Home
     from llm_gateway.services.base import Stack
 
-_OWN_SERVERS = {"DATABASE_URL", "REDIS_HOST", "REDIS_PORT"}
+# Variables that name a server which may be the kit's own or somebody else's.
+OWN_SERVERS = {"DATABASE_URL", "REDIS_HOST", "REDIS_PORT"}
 
 
 def rendered(home: Home, environment: dotenv.Environment) -> Callable[[str], bool]:
@@ -35,7 +36,7 @@ def rendered(home: Home, environment: dotenv.Environment) -> Callable[[str], boo
 
     def is_rendered(name: str) -> bool:
         value = environment.get(name)
-        if forgotten and name in _OWN_SERVERS and _is_local(value):
+        if forgotten and name in OWN_SERVERS and _is_local(value):
             return True
         return not value or known.get(name) == credentials.fingerprint(value)
 

@@ -120,7 +120,7 @@ def _(made: Home, _tmp: Path) -> Callable[[], object]:
 def _(made: Home, _tmp: Path) -> Callable[[], object]:
     ports = {f"{name}Port": port for name, port in made.ports.items()}
     choices = {name: [port, "default"] for name, port in ports.items()} | {"database": [False, "flag"]}
-    record = {"choices": choices, "ports": ports, "config": str(DEMO)}
+    record = {"choices": choices, "ports": ports, "config": str(DEMO), "variables": [], "given": {}}
     (made.state / "running.json").write_text(json.dumps(record))
     return (made.state / "running.json").unlink
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,19 @@ def test_another_choice_names_restart(
     assert error["code"] == "E316"
     assert named in error["message"]
     assert "restart" in error["next"]
+    assert made.answers(data["key"]) == ""
+
+
+def test_a_restart_that_cannot_succeed_stops_nothing(running: tuple[Home, dict[str, Any]]) -> None:
+    made, data = running
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = str(holder.getsockname()[1])
+        assert made.error("restart", "--gateway-port", taken, code=3)["code"] == "E301"
+    assert made.error("restart", "--config", "missing.yaml", code=2)["code"] == "E120"
+    known = {"LITELLM_MASTER_KEY": "sk-password"}
+    assert made.error("restart", "--bind", "0.0.0.0", code=2, variables=known)["code"] == "E108"
     assert made.answers(data["key"]) == ""
 
 

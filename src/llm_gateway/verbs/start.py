@@ -20,12 +20,13 @@ from llm_gateway.verbs import summary
 from llm_gateway.verbs.context import (
     digest,
     make_stack,
-    planned_stack,
+    other_servers,
     record,
     reopen,
     running_record,
     running_stack,
     wanted,
+    wanted_stack,
 )
 from llm_gateway.verbs.locking import call_off, changing
 from llm_gateway.verbs.seed import seed_stack
@@ -128,6 +129,7 @@ def _running(context: Context) -> Started | None:
     if not saved or not engine_alive:
         return None
     different = [name for name, value in wanted(context.choices).items() if saved["choices"][name][0] != value]
+    different += other_servers(context.environment, saved)
     if str(context.config) != saved["config"]:
         different.insert(0, "config")
     if different:
@@ -236,4 +238,4 @@ def check(context: Context) -> None:
         GatewayError: as `start` would.
     """
     load(context.config)
-    planned_stack(context)
+    wanted_stack(context)
