@@ -80,18 +80,6 @@ def test_an_external_redis_and_an_external_database_are_used_and_left_alone(host
         assert (states["postgres"], states["redis"], states["gateway"]) == ("external", "external", "ready")
         made.ask("stop")
         assert other.ask("status", "--json")["data"]["running"] is True
-        # Named by the process environment instead: every verb of another shell sees what really runs.
-        lines = made.env_file.read_text().splitlines(keepends=True)
-        made.env_file.write_text("".join(line for line in lines if not line.startswith("DATABASE_URL=")))
-        given = {"DATABASE_URL": url}
-        assert made.start(variables=given)["already_running"] is False
-        states = {row["service"]: row["state"] for row in made.ask("status")["data"]["services"]}
-        assert (states["postgres"], states["gateway"]) == ("external", "ready")
-        assert {row["outcome"] for row in made.ask("seed")["data"]["objects"]} == {"unchanged"}
-        assert "DATABASE_URL" in made.error("start", "--detach", code=1)["message"]
-        assert url not in made.env_file.read_text()
-        made.ask("stop")
-        assert not (made.state / "running.json").exists()
         # A value of the process environment counts for one start and is not written down.
         elsewhere = made.error(
             "start", "--detach", code=1, variables={"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}
@@ -103,6 +91,21 @@ def test_an_external_redis_and_an_external_database_are_used_and_left_alone(host
     with server.connect(database) as connection:
         (count,) = connection.execute('SELECT count(*) FROM "LiteLLM_VerificationToken"').fetchone() or (0,)
         assert count >= 1
+
+
+@pytest.mark.long
+def test_a_server_named_by_the_process_environment_is_known_to_every_later_command(hosted: tuple[Cluster, str]) -> None:
+    _, url = hosted
+    with home("LLM_GATEWAY_ENABLE_REDIS=false") as made:
+        made.start(variables={"DATABASE_URL": url})
+        states = {row["service"]: row["state"] for row in made.ask("status")["data"]["services"]}
+        assert (states["postgres"], states["gateway"]) == ("external", "ready")
+        assert {row["outcome"] for row in made.ask("seed")["data"]["objects"]} == {"unchanged"}
+        assert "DATABASE_URL" in made.error("start", "--detach", code=1)["message"]
+        assert made.start(variables={"DATABASE_URL": url})["already_running"] is True
+        assert url not in made.env_file.read_text()
+        made.ask("stop")
+        assert not (made.state / "running.json").exists()
 
 
 @pytest.mark.needs("root", "index")
