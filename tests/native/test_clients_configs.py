@@ -95,27 +95,27 @@ class Providers:
 
 @pytest.fixture(scope="module")
 def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
-    """-openai, -bedrock, -ollama and -local as they are but for the addresses of the last two.
+    """-openai, -bedrock, -ollama and -local, included as they are but for the addresses of the last two.
 
     Beside them the mistake that seed 002 warns of.
     """
+    folder = tmp_path_factory.mktemp("providers")
     with running(Ollama()) as ollama, running(OpenAICompatible()) as local:
         hosts = ("http://localhost:8000", "http://localhost:9997", "http://localhost:8080")
-        configs = [
-            yaml.safe_load(text)
-            for text in (
-                starter("openai"),
-                starter("bedrock"),
-                starter("ollama", replace={"http://localhost:11434": ollama.url}),
-                starter("local", replace=dict.fromkeys(hosts, local.url)),
-            )
-        ]
-        models = [model for config in configs for model in config["model_list"]]
+        texts = {
+            "openai.yaml": starter("openai"),
+            "bedrock.yaml": starter("bedrock"),
+            "ollama.yaml": starter("ollama", replace={"http://localhost:11434": ollama.url}),
+            "local.yaml": starter("local", replace=dict.fromkeys(hosts, local.url)),
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
         wrong = {"model": "ollama/llava:7b", "api_base": f"{ollama.url}/v1"}
-        whole = {**configs[0], "model_list": [*models, {"model_name": "llava-with-v1", "litellm_params": wrong}]}
-        assert all({**config, "model_list": []} == {**whole, "model_list": []} for config in configs)
-        with started(written(tmp_path_factory.mktemp("providers"), "config.yaml", whole), *_PLAIN) as gateway:
-            yield Providers(gateway, ollama, local, frozenset(model["model_name"] for model in models))
+        mistake = {"model_name": "llava-with-v1", "litellm_params": wrong}
+        whole = written(folder, "whole.yaml", {"model_list": [mistake], "include": list(texts)})
+        names = {model["model_name"] for text in texts.values() for model in yaml.safe_load(text)["model_list"]}
+        with started(whole, *_PLAIN) as gateway:
+            yield Providers(gateway, ollama, local, frozenset(names))
 
 
 def test_the_models_of_all_providers_are_listed(providers: Providers) -> None:
