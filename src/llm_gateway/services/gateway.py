@@ -177,7 +177,7 @@ def write_effective(stack: Stack) -> list[Setting]:
 
     config = load.load(stack.config)
     wanted = [setting for service in SERVICES for setting in service.gateway_settings(stack, config)]
-    completed, added = effective.complete(config, wanted)
+    completed, added = effective.complete(effective.anchor(config, stack.config.parent), wanted)
     if isinstance(completed.get("general_settings"), dict):
         completed["general_settings"].pop("database_url", None)
     write_atomic(stack.home.effective_config, effective.render(completed, source=str(stack.config)))
