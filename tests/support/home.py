@@ -328,11 +328,12 @@ def ordinary_user() -> str:
     if os.geteuid() != 0:
         return ""
     entry = pwd.getpwnam("nobody")
-    done = subprocess.run(
-        [sys.executable, "-c", "import llm_gateway, litellm"],
-        env={**clean_environ(), "HOME": "/", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        capture_output=True, check=False, cwd="/", user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
-    )  # fmt: skip
-    if done.returncode:
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "import llm_gateway, litellm"],
+            env={**clean_environ(), "HOME": "/", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+            capture_output=True, check=True, cwd="/", user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
+        )  # fmt: skip
+    except (subprocess.CalledProcessError, PermissionError):
         pytest.skip("an ordinary user cannot run this Python or read this checkout")
     return "nobody"
