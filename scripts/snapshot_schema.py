@@ -132,10 +132,10 @@ def scan(package: Path) -> dict[str, set[str]]:
     enterprise = [Path(path) for path in _enterprise()]
     for root in (package, *enterprise):
         for path in sorted(root.rglob("*.py")):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            if ".get(" not in text and ".pop(" not in text:
-                continue
-            for owner, name in reads(ast.parse(text)):
+            tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+            if "llms" in path.parts:
+                found["params"] |= set(provider_parameters(tree))
+            for owner, name in reads(tree):
                 if owner == "config" and path.name == "proxy_server.py" and name not in NOT_SECTIONS:
                     found["sections"].add(name)
                 elif owner in {"general_settings", "litellm_settings"}:
@@ -151,6 +151,15 @@ def _enterprise() -> list[str]:
     except ImportError:
         return []
     return list(litellm_enterprise.__path__)
+
+
+def provider_parameters(tree: ast.AST) -> Iterator[str]:
+    """What the configuration classes of the providers take: num_ctx, top_k and the like."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
+            for part in node.body:
+                if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                    yield from (argument.arg for argument in part.args.args if argument.arg != "self")
 
 
 def reads(tree: ast.AST) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,8 @@ import contextlib
 import copy
 import difflib
 import io
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +58,10 @@ def _fix(file: str, findings: list[Finding], hide: Sequence[str]) -> Fixed | Non
     edits = [edit for finding in findings for edit in finding.edits]
     try:
         expected = _apply(yaml.safe_load(old), edits)
-        new = _round_trip(old, edits)
-        if yaml.safe_load(new) != expected:
-            return None
+        new = _mended(old.replace("\r\n", "\n"), edits, expected)
     except Exception:  # noqa: BLE001 - whatever ruamel cannot do (duplicate keys, edits inside merges) is not fixed
+        return None
+    if new is None:
         return None
     if "\r\n" in old:
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
@@ -69,6 +71,27 @@ def _fix(file: str, findings: list[Finding], hide: Sequence[str]) -> Fixed | Non
     for secret in hide:
         diff = diff.replace(secret, "***")
     return Fixed(file, ("\ufeff" if raw.startswith(b"\xef\xbb\xbf") else "") + new, diff, len(findings))
+
+
+def _mended(text: str, edits: list[Edit], expected: Any) -> str | None:
+    """The text with the edits, as close to the old one as it gets; None when ruamel makes something else of it."""
+    unchanged, new = _round_trip(text, []), _round_trip(text, edits)
+    for candidate in (_keep_lines(text, unchanged, new), new):
+        with contextlib.suppress(yaml.YAMLError):
+            if yaml.safe_load(candidate) == expected:
+                return candidate
+    return None
+
+
+def _keep_lines(old: str, unchanged: str, new: str) -> str:
+    """`new` with the old lines wherever the edits left a line alone: ruamel also moves spaces that it need not."""
+    before, plain, after = (value.splitlines(keepends=True) for value in (old, unchanged, new))
+    if len(before) != len(plain):
+        return new
+    lines: list[str] = []
+    for what, start, end, from_, to in difflib.SequenceMatcher(None, plain, after, autojunk=False).get_opcodes():
+        lines += before[start:end] if what == "equal" else after[from_:to]
+    return "".join(lines)
 
 
 def _round_trip(text: str, edits: list[Edit]) -> str:
@@ -88,12 +111,20 @@ def _round_trip(text: str, edits: list[Edit]) -> str:
 
 
 def _mapping_indent(text: str) -> int:
-    """The indentation of the first indented line that is no list entry."""
+    """How far a mapping's keys usually stand to the right of the key above them."""
+    steps: Counter[int] = Counter()
+    above: int | None = None
     for line in text.splitlines():
-        stripped = line.lstrip(" ")
-        if line != stripped and stripped and stripped[0] not in "-#":
-            return min(len(line) - len(stripped), 8) if len(line) - len(stripped) in {2, 4, 8} else 2
-    return 2
+        content = line.lstrip(" ")
+        if not content or content[0] == "#":
+            continue
+        column = len(line) - len(content)
+        if above is not None and column > above and content[0] != "-":
+            steps[column - above] += 1
+        within = re.match(r"(?:- +)+", content)
+        opens = content.split(" #")[0].rstrip().endswith(":")
+        above = column + (len(within[0]) if within else 0) if opens else None
+    return steps.most_common(1)[0][0] if steps else 2
 
 
 def _apply(data: Any, edits: list[Edit]) -> Any:

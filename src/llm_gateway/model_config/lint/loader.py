@@ -44,6 +44,17 @@ def compose(text: str) -> yaml.Node | None:
         loader.dispose()
 
 
+def refuse_tabs(text: str) -> None:
+    """LiteLLM reads with PyYAML's own scanner, which refuses tabs between words that libyaml lets pass.
+
+    Raises:
+        yaml.YAMLError: it would refuse this text.
+    """
+    if "\t" in text:
+        for _ in yaml.scan(text, Loader=yaml.SafeLoader):
+            pass
+
+
 def too_deep(text: str) -> tuple[int, int] | None:
     """Line and column where nesting passes DEEPEST. libyaml's composer recurses in C: 200,000 brackets crash it."""
     if max(_bracket_depth(text), max((len(m[0]) for m in _LEAD.finditer(text)), default=0)) <= DEEPEST:

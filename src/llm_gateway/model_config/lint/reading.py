@@ -11,7 +11,7 @@ import yaml
 from llm_gateway.model_config.lint.build import Builder, Unusable
 from llm_gateway.model_config.lint.document import Document, Node
 from llm_gateway.model_config.lint.findings import Finding, Position
-from llm_gateway.model_config.lint.loader import DEEPEST, compose, too_deep
+from llm_gateway.model_config.lint.loader import DEEPEST, compose, refuse_tabs, too_deep
 from llm_gateway.model_config.lint.registry import Found, declare, finding
 from llm_gateway.model_config.load import LARGEST
 
@@ -86,6 +86,7 @@ class _Reader:
                 self.say("C010", Position(file, *where), f"more than {DEEPEST} levels are nested", "Flatten it.")
                 return None
             node = compose(text)
+            refuse_tabs(text)
             builder = Builder(file)
             root = None if node is None else builder.build(node)
         except Unusable as unusable:
@@ -152,6 +153,9 @@ class _Reader:
             self.say("C006", Position(file, line, column), "a tab indents this line", "Indent with spaces.")
             return
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        if r"'\t'" in str(problem):
+            self.say("C006", at, "a tab stands between words", "Use spaces.")
+            return
         if "expected a single document" in str(error) or "another document" in str(problem):
             problem = "a second document begins here (---), and LiteLLM reads only files with one"
         self.say(

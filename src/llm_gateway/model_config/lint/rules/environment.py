@@ -77,7 +77,11 @@ def foreign_reference(document: Document, _context: LintContext) -> Iterable[Fou
             continue
         text = node.value.strip()
         literal = text.startswith(REFERENCE) and not _NAME.fullmatch(text[len(REFERENCE) :])
-        if literal or _FOREIGN.match(text) or (_MISSPELT.match(node.value) and not node.value.startswith(REFERENCE)):
+        if (
+            (literal and not _PLACEHOLDER.match(text))
+            or _FOREIGN.match(text)
+            or (_MISSPELT.match(node.value) and not node.value.startswith(REFERENCE))
+        ):
             name = re.sub(r"^(?:os\.\w+|environ|env)|[^A-Za-z0-9_]", "", text) or "NAME"
             yield Found(node.at, f"{shown(trail)} is no reference that LiteLLM resolves", f"Write os.environ/{name}")
 
@@ -85,7 +89,7 @@ def foreign_reference(document: Document, _context: LintContext) -> Iterable[Fou
 def _secrets(document: Document) -> Iterator[tuple[Path, Node]]:
     """Values that look like secrets in plain text."""
     for trail, node in walk(document.root):
-        if node.kind != "string" or not trail or node.value.startswith(REFERENCE) or _FOREIGN.match(node.value):
+        if node.kind != "string" or not trail or REFERENCE in node.value or _FOREIGN.match(node.value):
             continue
         name = str(trail[-1]).lower().replace("-", "_")
         if trail[0] == "environment_variables":
@@ -100,6 +104,23 @@ def _secrets(document: Document) -> Iterator[tuple[Path, Node]]:
 def secret_values(document: Document) -> list[str]:
     """The values that must never be shown, longest first."""
     return sorted({str(node.value) for _, node in _secrets(document)}, key=len, reverse=True)
+
+
+_PLACEHOLDER = re.compile(
+    r"^(?:os\.environ/)?<[^<>]+>$|^(?:os\.environ/)?your[-_][\w-]+$|^CHANGE[-_]?ME$", re.IGNORECASE
+)
+
+
+@rule(
+    "C056",
+    "warning",
+    "a placeholder that was not filled in",
+    why="It comes from a template; the real value is missing.",
+)
+def placeholder(document: Document, _context: LintContext) -> Iterable[Found]:
+    for trail, node in walk(document.root):
+        if node.kind == "string" and _PLACEHOLDER.match(node.value):
+            yield Found(node.at, f"{shown(trail)} is still the placeholder {node.value}", "Write the real value.")
 
 
 @rule(

@@ -23,9 +23,37 @@ _REFUSED_BY_ROUTER = {"health_check_interval", "health_check_concurrency"}
 _IGNORED = "LiteLLM ignores what it does not know, so the setting has no effect and nobody is told."
 
 
+# What other files that people mistake for a model config begin with.
+_OTHER_FILES = {
+    "services": "a Compose file",
+    "apiVersion": "a Kubernetes manifest or a Helm chart",
+    "dependencies": "a Helm chart",
+    "global": "Helm values",
+    "image": "Helm values or a dev container",
+    "scrape_configs": "a Prometheus configuration",
+    "repos": "a pre-commit configuration",
+}
+
+
+def _is_other_file(document: Document) -> bool:
+    known = schema()["sections"]
+    return bool(document.root.value) and not any(name in known for name in document.root.value)
+
+
+@rule("C018", "error", "another kind of file", why="LiteLLM finds nothing that it knows in it, and has no models.")
+def other_file(document: Document, _context: LintContext) -> Iterable[Found]:
+    if _is_other_file(document):
+        kind = next((what for name, what in _OTHER_FILES.items() if name in document.root.value), "something else")
+        near = next((hint for name in document.root.value if (hint := meant(name, schema()["sections"]))), "")
+        message = f"no section of a model config is in this file; it looks like {kind}"
+        yield Found(document.root.at, message, near or "Name the file that has model_list.")
+
+
 @rule("C020", "warning", "an unknown section", why=_IGNORED)
 def unknown_section(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()
+    if _is_other_file(document):
+        return
     for name, child in document.root.items():
         if name in known["sections"] or name.startswith(("x-", ".")):  # the places for shared YAML anchors
             continue
@@ -89,6 +117,8 @@ def unknown_parameter(document: Document, _context: LintContext) -> Iterable[Fou
             if name in known or name == "mode":
                 continue
             hint = close(name, known, cutoff=0.82)
+            if not hint and model.params.get("api_base"):
+                continue  # servers of one's own, vLLM above all, have many parameters of their own
             message = f"{model.shown}: LiteLLM does not know the parameter {name}"
             fix = f"Did you mean {hint}?" if hint else "Check that the provider knows it."
             yield Found(model.params.key_at(name), message, fix, "warning" if hint else None)

@@ -107,7 +107,7 @@ def no_provider(document: Document, _context: LintContext) -> Iterable[Found]:
     custom = {entry.text("provider") for entry in document.section("litellm_settings").list("custom_provider_map")}
     for model in document.models:
         node = model.params.get("model")
-        if node is None or node.kind != "string" or not model.target or model.target.startswith("os.environ/"):
+        if node is None or node.kind != "string" or not model.target or model.target.startswith(("os.environ/", "<")):
             continue
         if provider_of(model) or model.provider in custom or "*" in model.target or _routed(model.target):
             continue

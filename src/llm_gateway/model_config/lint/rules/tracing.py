@@ -76,6 +76,11 @@ def langfuse_package(document: Document, context: LintContext) -> Iterable[Found
     why="It has no OTLP route, which is all that this LiteLLM can send to.",
 )
 def langfuse_server(document: Document, context: LintContext) -> Iterable[Found]:
+    for service in document.section("services").value.values():  # a Compose file that was given by mistake, or to ask
+        image = service.get("image")
+        if image is not None and _OLD_SERVER.search(str(image.value)):
+            message = f"{image.value} is a Langfuse server of version 2, which cannot receive LiteLLM's traces"
+            yield Found(image.at, message, "Use version 4 (or 3.63 and newer).")
     entry = document.callback(*_LANGFUSE)
     if entry is None:
         return

@@ -1,0 +1,37 @@
+"""No false alarms: starter configs and configs as people write them have no findings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_gateway.model_config.lint.run import lint_file
+from support.lint_cases import BARE, context
+
+ROOT = Path(__file__).resolve().parents[3]
+REALISTIC = sorted((ROOT / "tests/fixtures/configs").glob("*.yaml"))
+SERVICES = {
+    "LANGFUSE_HOST": "http://langfuse:3000",
+    "LANGFUSE_PUBLIC_KEY": "pk",
+    "LANGFUSE_SECRET_KEY": "sk",
+    "PRESIDIO_ANALYZER_API_BASE": "http://localhost:5001",
+    "PRESIDIO_ANONYMIZER_API_BASE": "http://localhost:5002",
+}
+
+
+def everything_set(*texts):
+    names = {name for text in texts for name in re.findall(r"os\.environ/(\w+)", text)}
+    return context(variables={**dict.fromkeys(names, "value"), **SERVICES, **BARE})
+
+
+def test_there_are_twenty():
+    assert len(REALISTIC) >= 20
+
+
+@pytest.mark.parametrize("path", [*REALISTIC, *sorted((ROOT / "configs").glob("*.yaml"))], ids=lambda path: path.stem)
+def test_no_findings(path):
+    parts = [part.read_text(encoding="utf-8") for part in path.parent.glob("parts/*.yaml")]
+    linted = lint_file(str(path), everything_set(path.read_text(encoding="utf-8"), *parts))
+    assert linted.document is not None
+    assert linted.findings == ()
+    assert linted.exit_code == 0
