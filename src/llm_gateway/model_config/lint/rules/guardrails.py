@@ -140,7 +140,7 @@ def fails_open(document: Document, _context: LintContext) -> Iterable[Found]:
     why="Without default_on it runs only for requests that name it.",
 )
 def not_default(document: Document, _context: LintContext) -> Iterable[Found]:
-    used = {n.value for model in document.models for n in model.params.list("guardrails")}
+    used = {str(n.value) for model in document.models for n in model.params.list("guardrails")}
     for guardrail in document.guardrails:
         name = guardrail.text("guardrail_name")
         params = guardrail.mapping("litellm_params")

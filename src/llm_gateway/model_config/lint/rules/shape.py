@@ -189,7 +189,7 @@ def not_allowed(document: Document, _context: LintContext) -> Iterable[Found]:
                 yield from _one_of(entry, known["guardrails"]["modes"], "guardrail mode")
     for model in document.models:
         mode = model.info.get("mode")
-        if mode is not None and mode.value not in _MODES:
+        if mode is not None and str(mode.value) not in _MODES:
             hint = meant(str(mode.value), _MODES) or "Write chat or embedding."
             yield Found(mode.at, f"model_info.mode {str(mode.value)!r} is no mode", hint, "warning")
 
