@@ -65,6 +65,11 @@ class Gateway:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the gateway with its engines so far."""
+        times = [process.cpu_times() for process in self.family()]
+        return sum(one.user + one.system for one in times)
+
     def stop(self) -> None:
         family = self.family()
         self.process.send_signal(signal.SIGTERM)

@@ -5,14 +5,15 @@
 
 Both gateways stay up; rounds alternate between them, so that a busy machine is busy for both. Every request
 carries a virtual key and leaves a spend row, which is counted at the end. Server, database, model server and
-load generator share the machine: only the ratio means something.
+load generator share the machine: only the ratio means something, and only on a machine that does nothing else.
+The processor time per request (gateway and engines) also says something on a busy one.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import load
@@ -27,26 +28,38 @@ if TYPE_CHECKING:
     from stage import Gateway, Stage
 
 
-def measure(stage: Stage, gateways: list[Gateway], given: argparse.Namespace) -> dict[str, list[Load]]:
+@dataclass(frozen=True)
+class Round:
+    """A measured round and the processor time that the gateway spent on each of its requests."""
+
+    load: Load
+    cpu_ms: float
+
+
+def measure(stage: Stage, gateways: list[Gateway], given: argparse.Namespace) -> dict[str, list[Round]]:
     """Alternate rounds; the first one of each only warms up."""
     keys = {gateway.name: stage.virtual_key(gateway) for gateway in gateways}
-    results: dict[str, list[Load]] = {gateway.name: [] for gateway in gateways}
+    results: dict[str, list[Round]] = {gateway.name: [] for gateway in gateways}
     for number in range(given.rounds + 1):
         for gateway in gateways:
             seconds = given.seconds if number else 3
+            before = gateway.cpu_seconds()
             found = load.run(gateway.url, keys[gateway.name], connections=given.connections, seconds=seconds)
-            print(f"  {number:>2} {gateway.name:<8} {found}")
+            cpu = (gateway.cpu_seconds() - before) * 1000 / max(1.0, found.requests_per_second * seconds)
+            print(f"  {number:>2} {gateway.name:<8} {found} {cpu:.2f} ms processor time per request")
             if number:
-                results[gateway.name].append(found)
+                results[gateway.name].append(Round(found, round(cpu, 2)))
     return results
 
 
-def summary(rounds: list[Load]) -> dict[str, float]:
+def summary(rounds: list[Round]) -> dict[str, float]:
+    loads = [one.load for one in rounds]
     return {
-        "requests_per_second": round(statistics.median(one.requests_per_second for one in rounds), 1),
-        "p50_ms": round(statistics.median(one.p50_ms for one in rounds), 1),
-        "p99_ms": round(statistics.median(one.p99_ms for one in rounds), 1),
-        "failed": sum(one.failed for one in rounds),
+        "requests_per_second": round(statistics.median(one.requests_per_second for one in loads), 1),
+        "p50_ms": round(statistics.median(one.p50_ms for one in loads), 1),
+        "p99_ms": round(statistics.median(one.p99_ms for one in loads), 1),
+        "cpu_ms": round(statistics.median(one.cpu_ms for one in rounds), 2),
+        "failed": sum(one.failed for one in loads),
     }
 
 
@@ -58,6 +71,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="0: the kit's default for this machine")
     given = parser.parse_args()
     workers = given.workers or workers_default(psutil.cpu_count() or 1, psutil.virtual_memory().total)
+    quiet = staging.machine()
     with staging.stage() as stage:
         gateways = [stage.bare(), stage.kit("kit", "--workers", str(workers))]
         before = stage.spend_rows()
@@ -74,16 +88,17 @@ def main() -> None:
             print(f"  {gateway.name}: log {gateway.log.stat().st_size / 1024:.0f} KiB")
     medians = {name: summary(rounds) for name, rounds in results.items()}
     ratio = round(medians["kit"]["requests_per_second"] / medians["litellm"]["requests_per_second"], 2)
-    print(f"\n{'gateway':<10}{'workers':>8}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'failed':>8}")
+    print(f"\n{'gateway':<10}{'workers':>8}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}{'failed':>8}")
     for name, count in (("litellm", 1), ("kit", workers)):
         row = medians[name]
         print(
-            f"{name:<10}{count:>8}{row['requests_per_second']:>9}{row['p50_ms']:>9}{row['p99_ms']:>9}{row['failed']:>8}"
+            f"{name:<10}{count:>8}{row['requests_per_second']:>9}{row['p50_ms']:>9}{row['p99_ms']:>9}{row['cpu_ms']:>9}{row['failed']:>8}"
         )
     print(f"ratio {ratio} (goal on 2 cores: 2), spend rows written {rows}, load by {load.generator()}")
     staging.save(
         "throughput",
         {
+            "load_average_before": quiet["load_average"],
             "workers": workers,
             "connections": given.connections,
             "seconds": given.seconds,

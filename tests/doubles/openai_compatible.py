@@ -97,17 +97,8 @@ def _is_image(url: str) -> bool:
 
 
 def _chat(body: Mapping[str, Any], prompt: str, seen: str) -> Answer:
-    if not body.get("stream"):
-        return _completion(
-            body, prompt, "chat.completion", lambda text: {"message": {"role": "assistant", "content": text}}, seen
-        )
-    return _completion(
-        body,
-        prompt,
-        "chat.completion.chunk",
-        lambda text: {"delta": {"role": "assistant", "content": text}},
-        seen,
-    )
+    kind, part = ("chat.completion.chunk", "delta") if body.get("stream") else ("chat.completion", "message")
+    return _completion(body, prompt, kind, lambda text: {part: {"role": "assistant", "content": text}}, seen)
 
 
 def _completion(body: Mapping[str, Any], prompt: str, kind: str, part: Any, seen: str = "") -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import litellm
@@ -16,7 +17,7 @@ from PIL import Image
 from doubles.ollama import Ollama
 from doubles.openai_compatible import OpenAICompatible
 from doubles.server import count, running, vector
-from support.stack import started, starter
+from support.stack import started, starter, written
 from unit.test_starter_configs import CONFIGS, with_samples
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def test_litellm_knows_every_section_and_setting(path: Path) -> None:
     assert unknown <= {"cache_params"}
 
 
-@pytest.mark.parametrize("name", ["openai", "bedrock"])
-def test_starts_and_lists_its_models(name: str, tmp_path: Path) -> None:
+@pytest.mark.long  # `providers` below starts the models of all four in one gateway
+@pytest.mark.parametrize("name", ["openai", "bedrock", "ollama", "local"])
+def test_starts_by_itself_and_lists_its_models(name: str, tmp_path: Path) -> None:
     text = starter(name)
     config = tmp_path / "config.yaml"
     config.write_text(text, encoding="utf-8")
@@ -81,21 +83,50 @@ def test_production_starts_with_dummy_keys_and_budgets(stack: Gateway, tmp_path:
     assert set(provider.bodies("/v1/chat/completions")[-1]) <= {"model", "messages", "user"}
 
 
+@dataclass(frozen=True)
+class Providers:
+    """One gateway with the models of four starter configs, and the doubles behind two of them."""
+
+    gateway: Gateway
+    ollama: Ollama
+    local: OpenAICompatible
+    models: frozenset[str]
+
+
 @pytest.fixture(scope="module")
-def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Ollama]]:
-    """The starter config on the double, and beside it the mistake that seed 002 warns of."""
-    config = tmp_path_factory.mktemp("ollama") / "config.yaml"
-    with running(Ollama()) as server:
-        text = yaml.safe_load(starter("ollama", replace={"http://localhost:11434": server.url}))
-        wrong = {"model": "ollama/llava:7b", "api_base": f"{server.url}/v1"}
-        text["model_list"].append({"model_name": "llava-with-v1", "litellm_params": wrong})
-        config.write_text(yaml.safe_dump(text), encoding="utf-8")
-        with started(config, *_PLAIN) as gateway:
-            yield gateway, server
+def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
+    """-openai, -bedrock, -ollama and -local, included as they are but for the addresses of the last two.
+
+    Beside them the mistake that seed 002 warns of.
+    """
+    folder = tmp_path_factory.mktemp("providers")
+    with running(Ollama()) as ollama, running(OpenAICompatible()) as local:
+        hosts = ("http://localhost:8000", "http://localhost:9997", "http://localhost:8080")
+        texts = {
+            "openai.yaml": starter("openai"),
+            "bedrock.yaml": starter("bedrock"),
+            "ollama.yaml": starter("ollama", replace={"http://localhost:11434": ollama.url}),
+            "local.yaml": starter("local", replace=dict.fromkeys(hosts, local.url)),
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        wrong = {"model": "ollama/llava:7b", "api_base": f"{ollama.url}/v1"}
+        mistake = {"model_name": "llava-with-v1", "litellm_params": wrong}
+        whole = written(folder, "whole.yaml", {"model_list": [mistake], "include": list(texts)})
+        names = {model["model_name"] for text in texts.values() for model in yaml.safe_load(text)["model_list"]}
+        with started(whole, *_PLAIN) as gateway:
+            yield Providers(gateway, ollama, local, frozenset(names))
 
 
-def test_ollama_chat_and_stream(ollama: tuple[Gateway, Ollama]) -> None:
-    gateway, server = ollama
+def test_the_models_of_all_providers_are_listed(providers: Providers) -> None:
+    listed = {model.id for model in providers.gateway.client().models.list()}
+
+    assert listed == {*providers.models, "llava-with-v1"}
+    assert {"gpt-4o-mini", "nova-lite", "titan-embed", "llava", "kserve/gte-large/v1"} <= listed
+
+
+def test_ollama_chat_and_stream(providers: Providers) -> None:
+    gateway, server = providers.gateway, providers.ollama
     answer = gateway.client().chat.completions.create(model="qwen-coder", messages=_HELLO, temperature=0)
     stream = gateway.client().chat.completions.create(
         model="qwen-coder", messages=_HELLO, stream=True, stream_options={"include_usage": True}
@@ -114,8 +145,8 @@ def test_ollama_chat_and_stream(ollama: tuple[Gateway, Ollama]) -> None:
     assert "mode" not in str(arrived).replace("'model'", "")
 
 
-def test_ollama_embeddings(ollama: tuple[Gateway, Ollama]) -> None:
-    gateway, server = ollama
+def test_ollama_embeddings(providers: Providers) -> None:
+    gateway, server = providers.gateway, providers.ollama
     answer = gateway.client().embeddings.create(model="bge-m3", input=["eins", "zwei"], encoding_format="float")
 
     assert [row.embedding for row in answer.data] == [pytest.approx(vector("eins")), pytest.approx(vector("zwei"))]
@@ -123,8 +154,8 @@ def test_ollama_embeddings(ollama: tuple[Gateway, Ollama]) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["data:image/png;base64,", ""], ids=["data URI", "bare base64 of seed 002"])
-def test_ollama_vision(ollama: tuple[Gateway, Ollama], prefix: str) -> None:
-    gateway, server = ollama
+def test_ollama_vision(providers: Providers, prefix: str) -> None:
+    gateway, server = providers.gateway, providers.ollama
     url = prefix + base64.b64encode(_picture()).decode()
     answer = gateway.client().chat.completions.create(model="llava", messages=_asks_about(url))
 
@@ -133,8 +164,8 @@ def test_ollama_vision(ollama: tuple[Gateway, Ollama], prefix: str) -> None:
     assert Image.open(io.BytesIO(base64.b64decode(image))).size == (4, 4)
 
 
-def test_ollama_with_v1_fails_as_seed_002_says(ollama: tuple[Gateway, Ollama]) -> None:
-    gateway, server = ollama
+def test_ollama_with_v1_fails_as_seed_002_says(providers: Providers) -> None:
+    gateway, server = providers.gateway, providers.ollama
     with pytest.raises(openai.APIStatusError) as refused:
         gateway.client().chat.completions.create(model="llava-with-v1", messages=_HELLO)
 
@@ -143,19 +174,8 @@ def test_ollama_with_v1_fails_as_seed_002_says(ollama: tuple[Gateway, Ollama]) -
     assert server.bodies("/v1/api/generate")
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, OpenAICompatible]]:
-    """The starter config with its three servers on one double."""
-    config = tmp_path_factory.mktemp("local") / "config.yaml"
-    with running(OpenAICompatible()) as server:
-        hosts = dict.fromkeys(("http://localhost:8000", "http://localhost:9997", "http://localhost:8080"), server.url)
-        config.write_text(starter("local", replace=hosts), encoding="utf-8")
-        with started(config, *_PLAIN) as gateway:
-            yield gateway, server
-
-
-def test_local_chat_stream_and_vision(local: tuple[Gateway, OpenAICompatible]) -> None:
-    gateway, server = local
+def test_local_chat_stream_and_vision(providers: Providers) -> None:
+    gateway, server = providers.gateway, providers.local
     client = gateway.client()
     answer = client.chat.completions.create(model="local-chat", messages=_HELLO)
     stream = client.chat.completions.create(model="local-chat", messages=_HELLO, stream=True)
@@ -174,18 +194,16 @@ def test_local_chat_stream_and_vision(local: tuple[Gateway, OpenAICompatible]) -
 @pytest.mark.parametrize(
     ("model", "path"), [("bge", "/v1/embeddings"), ("kserve/gte-large/v1", "/openai/v1/embeddings")]
 )
-def test_local_embeddings_without_mode_in_the_request(
-    local: tuple[Gateway, OpenAICompatible], model: str, path: str
-) -> None:
-    gateway, server = local
+def test_local_embeddings_without_mode_in_the_request(providers: Providers, model: str, path: str) -> None:
+    gateway, server = providers.gateway, providers.local
     answer = gateway.client().embeddings.create(model=model, input=["LiteLLM Sample input", "Here is input Data."])
 
     assert answer.data[1].embedding == pytest.approx(vector("Here is input Data."), abs=1e-6)
     assert "mode" not in server.bodies(path)[-1]
 
 
-def test_seed_000_by_http_and_by_the_litellm_sdk(local: tuple[Gateway, OpenAICompatible]) -> None:
-    gateway, _server = local
+def test_seed_000_by_http_and_by_the_litellm_sdk(providers: Providers) -> None:
+    gateway = providers.gateway
     body = {"input": ["LiteLLM Sample input", "Here is input Data."], "model": "kserve/gte-large/v1"}
     by_http = gateway.api("POST", "/embeddings", key=gateway.key, json=body)
     by_sdk = litellm.embedding(

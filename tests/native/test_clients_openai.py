@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import openai
 import pytest
@@ -129,3 +130,12 @@ def test_spend_shows_on_key_user_team_and_log(stack: Gateway) -> None:
     }
     for name, look in looks.items():
         assert eventually(look, what=f"spend of the {name}") == total, name
+
+
+def test_teams_made_with_the_master_key_leave_the_admin_an_admin(stack: Gateway) -> None:
+    """LiteLLM would make the admin a member, with a record of an ordinary user that locks the admin UI for a while."""
+    made = stack.api("POST", "/team/new", json={"team_alias": f"team-{uuid4()}"})
+    listed = stack.api("GET", "/user/list", params={"user_ids": "default_user_id"})
+
+    assert made.status_code == 200, made.text
+    assert {user["user_role"] for user in listed.json()["users"]} <= {"proxy_admin"}

@@ -91,6 +91,7 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_brings_it
         assert made.answers(own) == ""
 
 
+@pytest.mark.long
 def test_a_foreground_start_revives_a_killed_supervisor() -> None:
     with home("LLM_GATEWAY_ENABLE_REDIS=false") as made:
         start = made.popen("start")
@@ -116,6 +117,7 @@ def _supervisor(made: Home) -> int:
         return 0
 
 
+@pytest.mark.long
 def test_a_service_that_was_stopped_by_hand_is_seen_and_brought_back() -> None:
     with home() as made:
         data = made.start("--no-database")

@@ -29,7 +29,11 @@ def _config(tmp_path: Path, **sections: Any) -> Path:
     ("sections", "says"),
     [
         ({"litellm_settings": {"callbacks": ["not_installed_anywhere.handler"]}}, "not_installed_anywhere"),
-        ({"litellm_settings": {"cache": True, "cache_params": {"type": "no-such-cache"}}}, "'Cache' object"),
+        pytest.param(
+            {"litellm_settings": {"cache": True, "cache_params": {"type": "no-such-cache"}}},
+            "'Cache' object",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["callback", "cache"],
 )
@@ -48,7 +52,7 @@ def test_a_config_that_litellm_refuses_ends_the_start_with_its_reason(
         assert not any(secret in json.dumps(error) for secret in secrets)
         made.nothing_runs(seconds=1)
         assert not (made.state / "running.json").exists()
-        # The same home starts with a good config: nothing half-made is in the way.
+        # The same home starts with another config: nothing half-made is in the way.
         data = made.start("--config", str(DEMO))
         assert made.answers(data["key"]) == ""
 
@@ -110,6 +114,7 @@ def _shared() -> Path:
 
 @pytest.mark.needs("mount")
 @pytest.mark.parametrize("small", ["25m"], indirect=True)
+@pytest.mark.long
 def test_a_disk_that_fills_while_the_database_is_made(small: Home) -> None:
     error = small.error("start", "--detach", code=1)
     assert error["code"] == "E321"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import psutil
 import psycopg
@@ -39,8 +40,9 @@ def test_start_and_warm_up_leave_no_spend_row_and_a_stop_writes_what_is_pending(
             gateway.ready(2)
             assert rows(variables["DATABASE_URL"]) == []
             sent = {gateway.chat(mock_response="x").json()["id"] for _ in range(20)}
-            family = gateway.family()
+            family, started = gateway.family(), time.monotonic()
             assert gateway.stop() == 0
+            assert time.monotonic() - started < 8
             gone(family)
         written = rows(variables["DATABASE_URL"])
     assert {row[0] for row in written} == sent

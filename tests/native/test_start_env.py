@@ -91,6 +91,7 @@ def test_start_with_defaults_has_exactly_the_documented_values_and_both_keys_ans
 
 
 @pytest.mark.needs("root")
+@pytest.mark.long
 def test_an_env_of_seed_004_is_taken_over_line_by_line(machine: Home) -> None:
     (machine.root / ".env").write_text(SEED)
     data = machine.start()
@@ -134,6 +135,7 @@ def _superuser(made: Home) -> str:
     return f"postgresql://postgres:{made.values()['POSTGRES_PASSWORD']}@127.0.0.1:{made.ports['postgres']}/litellm"
 
 
+@pytest.mark.long
 def test_what_a_database_remembers_is_checked_before_it_is_touched() -> None:
     """Salt, schema and backups: one database through its life. Redis is left out, it plays no part."""
     with home("LLM_GATEWAY_ENABLE_REDIS=false") as made:

@@ -104,6 +104,7 @@ def test_two_started_at_the_same_moment_share_one_stack() -> None:
         assert sum("supervisor" in " ".join(process.cmdline()) for process in made.processes()) == 1, names
 
 
+@pytest.mark.long
 def test_an_edited_config_or_env_is_said_at_the_next_start(tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text(DEMO.read_text())
@@ -118,7 +119,7 @@ def test_an_edited_config_or_env_is_said_at_the_next_start(tmp_path: Path) -> No
         assert any(".env" in warning and "restart" in warning for warning in warnings)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_signal_ends_a_foreground_start_and_all_it_started(number: signal.Signals) -> None:
     with home() as made:
         start = made.popen("start", "--json")
@@ -148,6 +149,7 @@ def test_ctrl_c_reaches_the_whole_group_and_still_ends_in_order() -> None:
         assert "database system is shut down" in (made.root / "logs" / "postgres.log").read_text()
 
 
+@pytest.mark.long
 def test_stop_from_elsewhere_ends_the_foreground_start() -> None:
     with home() as made:
         start = made.popen("start", "--json", "--no-enable-redis")
@@ -159,6 +161,7 @@ def test_stop_from_elsewhere_ends_the_foreground_start() -> None:
         assert made.ask("stop")["data"] == {"stopped": False}
 
 
+@pytest.mark.long
 def test_stop_keeps_keys_spend_and_models() -> None:
     with home() as made:
         first = made.start("--no-enable-redis")

@@ -123,6 +123,7 @@ exec "$@"
 
 
 @pytest.mark.needs("root", "postgres")
+@pytest.mark.long
 def test_root_runs_postgresql_as_another_user_also_below_a_closed_directory() -> None:
     with home() as made:
         made.root.parent.chmod(0o700)
@@ -163,6 +164,7 @@ def test_an_ordinary_user_starts_and_root_looks_on() -> None:
         assert {path.lstat().st_uid for path in made.state.rglob("*")} == {owner}
 
 
+@pytest.mark.long
 def test_two_homes_side_by_side() -> None:
     with home("LLM_GATEWAY_ENABLE_REDIS=false") as one, home("LLM_GATEWAY_ENABLE_REDIS=false") as two:
         # The second wants the first one's ports, as it does where nobody sets any.
@@ -186,9 +188,17 @@ def test_two_homes_side_by_side() -> None:
         assert [row["outcome"] for row in moved["seeded"]] == ["unchanged"] * 5
 
 
-@pytest.mark.parametrize("name", ["a b%20c%s'd\"e;f #g", "ü" * 60])
-def test_a_home_with_an_unusual_path(name: str) -> None:
-    with home(name=name) as made:
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("a b%20c%s'd\"e;f #g", True),
+        pytest.param("ü" * 60, True, marks=pytest.mark.long),
+        pytest.param("a b%20c%s'd\"e;f #g", False, marks=pytest.mark.long),
+    ],
+    ids=["signs", "long", "signs, nothing installed"],
+)
+def test_a_home_with_an_unusual_path(name: str, share: bool) -> None:  # noqa: FBT001
+    with home(name=name, share=share) as made:
         data = made.start()
         assert made.answers(data["key"]) == ""
         made.ask("stop")

@@ -305,6 +305,7 @@ def home(
         person = parent / "person"
         person.mkdir()
         made.environ["HOME"] = str(person)
+        made.environ.pop("PIP_CONFIG_FILE", None)  # another user's may be closed to this one
         for path in (root, person):
             shutil.chown(path, user, pwd.getpwnam(user).pw_gid)
     try:

@@ -59,8 +59,8 @@ class Gateway:
     """A running gateway. `data` is what `start --json` said; a restart renews it."""
 
     home: Path
-    environment: Mapping[str, str]
-    data: dict[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(repr=False)
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from llm_gateway.errors import InputError
-from llm_gateway.model_config.effective import complete, render
+from llm_gateway.model_config.effective import anchor, complete, render
 from llm_gateway.model_config.load import load, resolve_path
 from llm_gateway.resources import resource
 from llm_gateway.services.base import Setting
@@ -83,6 +83,12 @@ def test_the_rendered_config_reads_back():
     text = render(config, source="/a/b.yaml")
     assert yaml.safe_load(text) == config
     assert "/a/b.yaml" in text.splitlines()[0]
+
+
+def test_included_files_are_found_from_where_the_persons_file_stands(tmp_path):
+    anchored = anchor({"include": ["models.yaml", "/etc/more.yaml"], "model_list": []}, tmp_path)
+    assert anchored == {"include": [f"{tmp_path}/models.yaml", "/etc/more.yaml"], "model_list": []}
+    assert anchor({"model_list": []}, tmp_path) == {"model_list": []}
 
 
 @pytest.mark.parametrize("path", sorted(resource("configs").glob("*.yaml")), ids=lambda path: path.stem)

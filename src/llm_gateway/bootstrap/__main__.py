@@ -17,8 +17,10 @@ if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from llm_gateway.bootstrap import preflight
+from llm_gateway.bootstrap.environments import Venv, checkout
 from llm_gateway.errors import GatewayError, PreconditionError
 from llm_gateway.progress import Progress
+from llm_gateway.requirements import requirements
 
 
 def main(argv: list[str]) -> int:
@@ -52,7 +54,7 @@ def _run(given: argparse.Namespace, start: list[str]) -> None:
     # Only now: on Windows the next import fails.
     from llm_gateway.bootstrap import install  # noqa: PLC0415
 
-    progress, source = Progress(), install.checkout()
+    progress, source = Progress(), checkout()
     if given.command == "uv":
         sys.stdout.write(f"{install.ensure_uv(home, progress=progress)}\n")
         return
@@ -65,11 +67,11 @@ def _run(given: argparse.Namespace, start: list[str]) -> None:
         )
     if given.command == "venv":
         path = given.directory.absolute()
-        lock_file = install.REQUIREMENTS / f"{given.requirements}.txt"
-        wanted = install.Venv(path.name.strip("."), lock_file, kit=source, editable=True, path=path)
+        lock_file = requirements(given.requirements)
+        wanted = Venv(path.name.strip("."), lock_file, kit=source, editable=True, path=path)
     else:
         progress.note(f"Installing into {home} (log: {home}/logs/install.log)")
-        wanted = install.Venv("gateway", kit=source)
+        wanted = Venv("gateway", kit=source)
     install.ensure_venvs(home, [wanted], progress=progress, hint=given.hint)
 
 

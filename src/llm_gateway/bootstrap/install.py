@@ -8,16 +8,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_gateway.bootstrap.environments import STAMP, Stamp, Venv, digest, kit_digest
 from llm_gateway.bootstrap.failures import explain, failure
 from llm_gateway.bootstrap.locks import exclusive
 from llm_gateway.bootstrap.mirrors import known_secrets, uv_environment
@@ -27,70 +26,17 @@ from llm_gateway.bootstrap.runner import Outcome, Runner
 from llm_gateway.bootstrap.uv_tool import base_python, install_uv
 from llm_gateway.errors import PreconditionError
 from llm_gateway.progress import Progress
+from llm_gateway.requirements import requirements as locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from llm_gateway.bootstrap.mirrors import Indexes
 
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
 KIT = "llm-gateway-kit"
-_STAMP = ".llm-gateway.json"
 _LIMIT_VARIABLE, _LIMIT = "LLM_GATEWAY_INSTALL_TIMEOUT", 900.0
-# What ends up in the kit's wheel, relative to the checkout.
-_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "devcontainer-feature.json", "src", "configs", "compose")
 # What an extra index may mend: the main one does not have a package, or does not let us in.
 _PERHAPS_ELSEWHERE = {"E210", "E211", "E212", "E213", "E215", "E217"}
-
-
-@dataclass(frozen=True, slots=True)
-class Venv:
-    """One environment as it should be.
-
-    Args:
-        name: `<home>/venvs/<name>`.
-        requirements: the hash-locked file; `requirements/<name>.txt` of the package by default.
-        kit: a checkout of the kit to install on top; None for none.
-        editable: use the checkout's files in place instead of copies.
-        path: a directory elsewhere.
-    """
-
-    name: str
-    requirements: Path | None = None
-    kit: Path | None = None
-    editable: bool = False
-    path: Path | None = None
-
-    @property
-    def lock_file(self) -> Path:
-        return self.requirements or REQUIREMENTS / f"{self.name}.txt"
-
-
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What an environment was made from. Written last, removed first."""
-
-    python: str
-    requirements: str
-    kit: str
-
-    @staticmethod
-    def read(venv: Path) -> _Stamp | None:
-        try:
-            return _Stamp(**json.loads((venv / _STAMP).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def write(self, venv: Path) -> None:
-        unfinished = venv / f"{_STAMP}.new"
-        unfinished.write_text(json.dumps(asdict(self)) + "\n", "utf-8")
-        unfinished.replace(venv / _STAMP)
-
-
-def checkout() -> Path | None:
-    """The checkout this package runs from; None when it runs from an installed copy."""
-    root = Path(__file__).resolve().parents[3]
-    return root if (root / "pyproject.toml").is_file() and (root / "src/llm_gateway").is_dir() else None
 
 
 def ensure_venv(
@@ -188,30 +134,30 @@ class _Job:
     def directory(self, venv: Venv) -> Path:
         return venv.path or self.home / "venvs" / venv.name
 
-    def wanted(self, venv: Venv) -> _Stamp:
-        return _Stamp(
+    def wanted(self, venv: Venv) -> Stamp:
+        return Stamp(
             python=str(self.python.resolve()),
-            requirements=_digest([venv.lock_file]),
-            kit=_kit_digest(venv.kit, editable=venv.editable) if venv.kit else "",
+            requirements=digest([venv.lock_file]),
+            kit=kit_digest(venv.kit, editable=venv.editable) if venv.kit else "",
         )
 
     def is_complete(self, venv: Venv) -> bool:
         directory = self.directory(venv)
         programs = ["python", *(["llm-gateway"] if venv.kit else [])]
         there = all(os.access(directory / "bin" / name, os.X_OK) for name in programs)
-        return there and _Stamp.read(directory) == self.wanted(venv)
+        return there and Stamp.read(directory) == self.wanted(venv)
 
     def runner(self, *locks: int) -> Runner:
         return Runner(self.log, self.deadline, known_secrets(self.environ), locks)
 
     def prepare(self) -> Path:
         """uv: the locked one of this home, or the one on PATH where there is no pip to fetch it."""
-        folder, lock_file = self.uv.parent.parent, REQUIREMENTS / "uv.txt"
-        wanted = _Stamp(python="", requirements=_digest([lock_file]), kit="")
-        if _Stamp.read(folder) == wanted and os.access(self.uv, os.X_OK):
+        folder, lock_file = self.uv.parent.parent, locked("uv")
+        wanted = Stamp(python="", requirements=digest([lock_file]), kit="")
+        if Stamp.read(folder) == wanted and os.access(self.uv, os.X_OK):
             return self.uv
         with exclusive(self._lock("uv"), self.deadline, waiting=self._say_waiting) as lock:
-            if _Stamp.read(folder) == wanted and os.access(self.uv, os.X_OK):
+            if Stamp.read(folder) == wanted and os.access(self.uv, os.X_OK):
                 return self.uv
             with self.progress.step("installer (uv)"):
                 program = install_uv(folder, lock_file, self.runner(lock), self.environ, hint=self.hint)
@@ -228,13 +174,13 @@ class _Job:
             if self.is_complete(venv):
                 return
             directory, wanted = self.directory(venv), self.wanted(venv)
-            before = _Stamp.read(directory)
-            (directory / _STAMP).unlink(missing_ok=True)
+            before = Stamp.read(directory)
+            (directory / STAMP).unlink(missing_ok=True)
             runner = self.runner(lock)
             # A stamp that fits an environment that is not complete: somebody damaged it.
             if before is None or before.python != wanted.python or before == wanted:
                 shutil.rmtree(directory, ignore_errors=True)
-                before = _Stamp(wanted.python, "", "")
+                before = Stamp(wanted.python, "", "")
                 self._uv(runner, venv, ["venv", "--no-project", "--python", self.python, directory])
             if before.requirements != wanted.requirements:
                 self._packages(runner, venv)
@@ -312,26 +258,6 @@ def _limit(environ: Mapping[str, str]) -> float:
             cause="It takes seconds.",
             next=f"{_LIMIT_VARIABLE}=1800",
         ) from None
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(f"{path.name}\0".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def _kit_digest(kit: Path, *, editable: bool) -> str:
-    if editable:
-        return f"editable {kit} {_digest([kit / 'pyproject.toml'])}"
-    files = [
-        path
-        for source in _SOURCES
-        for path in sorted([kit / source, *(kit / source).rglob("*")])
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return _digest(files)
 
 
 def _cache(environ: Mapping[str, str], home: Path) -> dict[str, str]:

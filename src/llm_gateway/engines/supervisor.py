@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from llm_gateway.services.base import Process
 
 _LOG_BYTES, _LOG_COPIES = "10MB", 3
+_PYTHON = "LLM_GATEWAY_SERVICE_PYTHON"  # how the services' shell line learns the interpreter
 _RPC_ERRORS = (OSError, xmlrpc.client.Error)
 
 
@@ -69,9 +69,11 @@ class Supervisor:
             GatewayError: E310, it did not answer within 10 s; shows the end of its log.
         """
         self.clean_up()
+        self._home.create()  # the clean-up removed the socket's directory, if that is outside the home
         log = self._home.log("supervisord")
         write_atomic(self._config, self._render(processes))
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environ[_PYTHON] = sys.executable
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self._config)],
@@ -79,7 +81,7 @@ class Supervisor:
                 stdout=output,
                 stderr=output,
                 env=environ,
-                cwd="/",
+                cwd=self._home.state,
                 start_new_session=True,
             )
         write_json(self._pid_file, {"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
@@ -169,24 +171,30 @@ class Supervisor:
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def _render(self, processes: Iterable[Process]) -> str:
+        """Supervisord's configuration, without any path of the home or of Python.
+
+        It expands `%`, some values twice, and cuts values at ` ;` and ` #`; a person's path may hold all of these.
+        Relative paths are relative to `state`, where it runs.
+        """
         user = "\nuser=root" if os.geteuid() == 0 else ""
-        state = _escape(self._home.state)
+        inside = self._socket.is_relative_to(self._home.state)
+        socket = self._socket.relative_to(self._home.state) if inside else self._socket
         parts = [
-            f"[unix_http_server]\nfile={_escape(self._socket)}\nchmod=0700",
-            f"[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={state}/supervisord.pid{user}",
+            f"[unix_http_server]\nfile={socket}\nchmod=0700",
+            f"[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=supervisord.pid{user}",
             (
                 "[rpcinterface:supervisor]\n"  # supervisord's own spelling of its RPC
                 "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface"
             ),
         ]
         for process in processes:
-            trampoline = [sys.executable, "-m", "llm_gateway.engines.trampoline"]
-            command = shlex.join([*trampoline, str(self._home.specs / f"{process.name}.json")])
+            spec = (self._home.specs / f"{process.name}.json").relative_to(self._home.state)
+            command = f"""/bin/sh -c 'exec "${_PYTHON}" -m llm_gateway.engines.trampoline {spec}'"""
             parts.append(
-                f"[program:{process.name}]\ncommand={_escape(command)}\nautostart=false\nautorestart=true\n"
+                f"[program:{process.name}]\ncommand={command}\nautostart=false\nautorestart=true\n"
                 f"startsecs=1\nstartretries=10\nstopsignal={process.stop_signal}\n"
                 f"stopwaitsecs={process.stop_seconds}\nkillasgroup=true\nredirect_stderr=true\n"
-                f"stdout_logfile={_escape(self._home.log(process.name))}\n"
+                f"stdout_logfile=../logs/{self._home.log(process.name).name}\n"
                 f"stdout_logfile_maxbytes={_LOG_BYTES}\nstdout_logfile_backups={_LOG_COPIES}"
             )
         return "\n\n".join(parts) + "\n"
@@ -218,8 +226,3 @@ def _end(processes: Sequence[psutil.Process]) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(stubborn, timeout=3)
-
-
-def _escape(value: object) -> str:
-    """Supervisord expands `%` in its configuration."""
-    return str(value).replace("%", "%%")

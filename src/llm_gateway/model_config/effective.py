@@ -9,6 +9,7 @@ import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from llm_gateway.services.base import Setting
 
@@ -32,6 +33,14 @@ def complete(config: Mapping[str, Any], settings: Iterable[Setting]) -> tuple[di
             node[setting.path[-1]] = setting.value
             added.append(setting)
     return effective, added
+
+
+def anchor(config: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Make the paths in `include` absolute: LiteLLM reads them against the file that it is given, our copy."""
+    included = config.get("include")
+    if not isinstance(included, list):
+        return dict(config)
+    return {**config, "include": [str(directory / str(name)) for name in included]}
 
 
 def render(effective: Mapping[str, Any], *, source: str) -> str:

@@ -160,6 +160,10 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     if stack.runs("postgres"):
         flush = ("general_settings", "proxy_batch_write_at")
         wanted.append(Setting(flush, _FLUSH_SECONDS, "spend is visible within seconds"))
+        # Otherwise /team/new with the master key, as the seeder calls it, makes a record of the admin as an ordinary
+        # user. A worker that has read it refuses the admin UI's requests for a minute (LiteLLM 1.106.2).
+        member = ("general_settings", "disable_auto_add_proxy_admin_to_teams")
+        wanted.append(Setting(member, value=True, reason="the admin is no member of each team"))
     return tuple(wanted)
 
 
@@ -173,7 +177,7 @@ def write_effective(stack: Stack) -> list[Setting]:
 
     config = load.load(stack.config)
     wanted = [setting for service in SERVICES for setting in service.gateway_settings(stack, config)]
-    completed, added = effective.complete(config, wanted)
+    completed, added = effective.complete(effective.anchor(config, stack.config.parent), wanted)
     if isinstance(completed.get("general_settings"), dict):
         completed["general_settings"].pop("database_url", None)
     write_atomic(stack.home.effective_config, effective.render(completed, source=str(stack.config)))

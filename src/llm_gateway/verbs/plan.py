@@ -53,6 +53,8 @@ def _database(stack: Stack) -> str:
     except GatewayError as error:
         return f"not reachable: {error.problem.message}"
     words = {
+        "empty": "new",
+        "foreign-tables": "it holds tables of another program: the start will refuse",
         "newer": "newer than this version knows: the start will refuse",
         "pending": f"{len(ledger.pending)} migrations to apply; saved before" if ledger.applied else "new",
     }
