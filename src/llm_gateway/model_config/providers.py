@@ -24,12 +24,10 @@ def provider_of(model: Model) -> str:
     """The provider that answers, "" when LiteLLM could not tell."""
     if model.provider in schema()["providers"]:
         return model.provider
-    known = _entry(model.target)
+    known = known_models().get(model.target)
     if known:
         return next((family for start, family in _FAMILIES if known[0].startswith(start)), known[0])
-    if model.target.startswith(("gpt-", "o1", "o3", "o4", "text-embedding-", "ft:gpt-", "chatgpt-")):
-        return "openai"
-    return "anthropic" if model.target.startswith("claude-") else ""
+    return "openai" if model.target.startswith("ft:gpt-") else ""
 
 
 def mode_of(model: Model) -> str:

@@ -35,3 +35,12 @@ def test_no_findings(path):
     assert linted.document is not None
     assert linted.findings == ()
     assert linted.exit_code == 0
+
+
+def test_a_provider_is_known_as_litellm_writes_it_and_only_so(tmp_path):
+    names = {"gpt-4o": 0, "openai/anything": 0, "gpt-99-new": 1, "OpenAI/gpt-4o": 2, "my-model": 2, "meta-llama/x": 2}
+    for name, severity in names.items():
+        path = tmp_path / "config.yaml"
+        path.write_text(f"model_list:\n  - {{model_name: m, litellm_params: {{model: {name}, api_key: none}}}}\n")
+        findings = [finding for finding in lint_file(str(path), context()).findings if finding.id == "C055"]
+        assert [finding.severity for finding in findings] == [[], ["warning"], ["error"]][severity], name

@@ -49,7 +49,6 @@ declare(
     why="LiteLLM joins only lists; any other section of an included file replaces the including file's.",
 )
 
-UNUSABLE = frozenset({"C001", "C002", "C003", "C004", "C005", "C006", "C007", "C008", "C009", "C010", "C012"})
 _TAB = re.compile(r"^ *\t", re.MULTILINE)
 
 

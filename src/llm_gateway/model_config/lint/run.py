@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_gateway.model_config.lint.reading import UNUSABLE, read
+from llm_gateway.model_config.lint.reading import read
 from llm_gateway.model_config.lint.registry import check_document
 
 if TYPE_CHECKING:
@@ -50,6 +50,3 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
     for finding in findings:
         total[finding.severity] += 1
     return total
-
-
-__all__ = ["UNUSABLE", "Linted", "counts", "lint_file"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/v1/messages", "/responses")
 _OPENAI_LIKE = {"openai", "text-completion-openai", "custom_openai"}
+_FAMILIES = (("gpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"), ("claude-", "anthropic"))
 _BILLING = ("lago", "openmeter")
 
 
@@ -114,6 +115,12 @@ def no_provider(document: Document, _context: LintContext) -> Iterable[Found]:
         named = model.params.get("api_base") or model.params.get("base_url")
         if "/" in model.target and named is not None:
             continue  # some addresses tell the provider
+        family = next((provider for start, provider in _FAMILIES if model.target.startswith(start)), "")
+        if family:  # a name newer than the price table; LiteLLM may get a newer table from elsewhere
+            message = f"{model.shown}: LiteLLM does not know {model.target!r} and cannot tell its provider"
+            edits = (Edit("set", (*model.params.path, "model"), f"{family}/{model.target}"),)
+            yield Found(node.at, message, f"Write {family}/{model.target}", "warning", edits)
+            continue
         hint = (
             meant(model.provider, known) if model.provider else "Write provider/model, for example openai/gpt-4o-mini."
         )

@@ -142,8 +142,8 @@ def identical_deployments(document: Document, _context: LintContext) -> Iterable
     for model in document.models:
         if not model.params.value:
             continue
-        print_ = json.dumps([model.name, model.params.plain()], sort_keys=True, default=str)
-        first = seen.setdefault(print_, model)
+        fingerprint = json.dumps([model.name, model.params.plain()], sort_keys=True, default=str)
+        first = seen.setdefault(fingerprint, model)
         if first is not model and first.node is not model.node:
             at = model.node.at
             message = f"{model.shown} is the same deployment as the one in {first.node.file}, line {first.node.line}"
