@@ -77,7 +77,7 @@ def charge_by(document: Document, context: LintContext) -> Iterable[Found]:
         return
     value = _value(document, context, name)
     if value not in _CHARGE_BY:
-        state = "is empty" if not value else f"is {value!r}"
+        state = "is none of the three that Lago's logger knows" if value else "is empty"
         at = declared.at if declared is not None else entry.node.at
         yield Found(at, f"{name} {state}", f"One of {', '.join(_CHARGE_BY)}, or remove the variable.")
 
