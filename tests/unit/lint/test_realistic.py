@@ -44,3 +44,11 @@ def test_a_provider_is_known_as_litellm_writes_it_and_only_so(tmp_path):
         path.write_text(f"model_list:\n  - {{model_name: m, litellm_params: {{model: {name}, api_key: none}}}}\n")
         findings = [finding for finding in lint_file(str(path), context()).findings if finding.id == "C055"]
         assert [finding.severity for finding in findings] == [[], ["warning"], ["error"]][severity], name
+
+
+def test_an_action_that_makes_litellm_skip_the_guardrail_is_an_error(tmp_path):
+    path = tmp_path / "config.yaml"
+    text = (REALISTIC[0].parent / "presidio_guardrail.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("PERSON: MASK", "PERSON: mask"))
+    (finding,) = lint_file(str(path), everything_set(text)).findings
+    assert (finding.id, finding.severity, finding.fix) == ("C028", "error", "Did you mean MASK?")
