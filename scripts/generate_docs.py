@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the generated parts of README.md and docs/: options, settings, verbs, doctor checks, error codes.
+"""Write the generated parts of README.md and docs/: options, settings, verbs, doctor checks, lint rules, error codes.
 
 `--check` writes nothing and exits 1 when something is stale; a test calls it.
 """
@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from llm_gateway.cli.app import VERBS  # noqa: E402
 from llm_gateway.doctor.runner import all_checks  # noqa: E402
+from llm_gateway.model_config.lint.registry import load_rules  # noqa: E402
 from llm_gateway.options import options  # noqa: E402
 from llm_gateway.settings import SETTINGS  # noqa: E402
 
@@ -56,6 +57,12 @@ def checks() -> str:
     """The doctor's checks."""
     rows = [(check.id, check.severity, check.title) for check in sorted(all_checks(), key=lambda check: check.id)]
     return table(("id", "severity", "what is looked at"), rows)
+
+
+def rules() -> str:
+    """The lint's rules."""
+    rows = [(rule.id, rule.severity, rule.title, rule.why) for rule in load_rules().values()]
+    return table(("id", "severity", "what is found", "why it matters"), rows)
 
 
 def raised() -> list[tuple[str, str, str]]:
@@ -99,6 +106,7 @@ PARTS = {
     "settings": lambda: choices(SETTINGS),
     "verbs": verbs,
     "checks": checks,
+    "rules": rules,
     "errors": errors,
 }
 

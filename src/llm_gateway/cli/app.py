@@ -22,7 +22,22 @@ if TYPE_CHECKING:
     from llm_gateway.choices import Choice
     from llm_gateway.verbs.context import Context
 
-VERBS = ("init", "plan", "start", "stop", "restart", "status", "logs", "seed", "connect", "doctor", "exec", "down")
+VERBS = (
+    "init",
+    "plan",
+    "start",
+    "stop",
+    "restart",
+    "status",
+    "logs",
+    "seed",
+    "connect",
+    "lint",
+    "config",
+    "doctor",
+    "exec",
+    "down",
+)
 
 
 class _Verbs(click.Group):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from llm_gateway.errors import InputError
+from llm_gateway.model_config.lint.loader import too_deep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,13 @@ def load(path: Path) -> dict[str, Any]:
         InputError: E120, missing, a directory, unreadable or too large; E121, no YAML; E122, not a model config.
     """
     text = _text(path)
+    if too_deep(text):  # libyaml would end the process
+        raise InputError(
+            "E121",
+            f"{path}: nested too deeply.",
+            cause="No model config looks like this.",
+            next="Start from one of configs/",
+        )
     try:
         value = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
@@ -32,13 +40,6 @@ def load(path: Path) -> dict[str, Any]:
             f"{path}{where}: {problem}.",
             cause="The file is not valid YAML; tabs and uneven indentation are the usual reasons.",
             next=f"Mend the line, then: llm-gateway start --config {path}",
-        ) from None
-    except RecursionError:
-        raise InputError(
-            "E121",
-            f"{path}: nested too deeply.",
-            cause="No model config looks like this.",
-            next="Start from one of configs/",
         ) from None
     if not isinstance(value, dict):
         raise _not_a_config(path, "the file is empty" if value is None else f"it is a {type(value).__name__}")

@@ -1,0 +1,61 @@
+"""What the lint says about a config."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Severity = Literal["error", "warning", "info"]
+Path = tuple[str | int, ...]
+
+
+class Position(NamedTuple):
+    """A place in a file, counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One safe change to a file.
+
+    Attributes:
+        action: `delete` the path, `set` it to `value`, or `move` it to `target`.
+    """
+
+    action: Literal["delete", "set", "move"]
+    path: Path
+    value: Any = None
+    target: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        id: `C` and three digits, stable.
+        severity: `error` for what certainly breaks, `warning` for what probably does, `info` for what one should know.
+        message: what is wrong; never holds a secret.
+        why: why it matters.
+        fix: what to do.
+        edits: the fix as changes to `file`, when it is safe.
+    """
+
+    id: str
+    severity: Severity
+    file: str
+    line: int
+    column: int
+    message: str
+    why: str
+    fix: str
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding for `--json`."""
+        value = asdict(self)
+        value["fixable"] = bool(value.pop("edits"))
+        return value
