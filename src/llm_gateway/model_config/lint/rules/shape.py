@@ -187,7 +187,7 @@ def not_allowed(document: Document, _context: LintContext) -> Iterable[Found]:
         for entry in mode.value if mode is not None and mode.kind == "sequence" else [mode] if mode else []:
             if entry.kind == "string":
                 yield from _one_of(entry, known["guardrails"]["modes"], "guardrail mode")
-        for _entity, action in params.mapping("pii_entities_config").items():
+        for action in dict(params.mapping("pii_entities_config").items()).values():
             yield from _one_of(action, ("MASK", "BLOCK"), "action for personal data")
     for model in document.models:
         mode = model.info.get("mode")
