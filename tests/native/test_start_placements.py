@@ -219,3 +219,35 @@ def test_a_home_with_an_unusual_path(name: str, share: bool) -> None:  # noqa: F
         made.ask("stop")
         made.nothing_runs(seconds=1)
         assert not list(Path("/tmp").glob(f"llm-gateway-{os.getuid()}-{made.id}"))
+
+
+def test_a_known_master_key_in_the_config_stays_on_loopback(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("model_list: []\ngeneral_settings:\n  master_key: sk-password\n", encoding="utf-8")
+    with home("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false") as made:
+        flags = ("start", "--config", str(config), "--bind", "0.0.0.0", "--force", "--detach")
+        assert made.error(*flags, code=2)["code"] == "E521"
+
+
+def test_a_callback_beside_the_config_is_found(tmp_path: Path) -> None:
+    """LiteLLM looks beside the config it is given, which is the effective one in the home's state."""
+    seen = tmp_path / "seen"
+    (tmp_path / "beside_the_config.py").write_text(
+        "from pathlib import Path\n\nfrom litellm.integrations.custom_logger import CustomLogger\n\n\n"
+        "class Handler(CustomLogger):\n"
+        "    async def async_post_call_success_hook(self, data, user_api_key_dict, response):\n"
+        f"        Path({str(seen)!r}).write_text('called')\n\n\n"
+        "handler = Handler()\n",
+        encoding="utf-8",
+    )
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: demo-chat\n"
+        "    litellm_params: {model: openai/x, api_key: none, mock_response: hi}\n"
+        "litellm_settings:\n  callbacks: [beside_the_config.handler]\n",
+        encoding="utf-8",
+    )
+    with home("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false", "LLM_GATEWAY_WORKERS=1") as made:
+        key = made.start("--config", str(config))["key"]
+        assert made.chat(key).status_code == 200
+        assert seen.read_text() == "called"

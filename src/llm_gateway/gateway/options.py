@@ -26,6 +26,7 @@ class WorkerSettings:
     debug: bool
     detailed_debug: bool
     graceful_timeout: float
+    modules: str = ""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -52,6 +53,7 @@ class LauncherOptions:
     ready_timeout: float
     graceful_timeout: float
     start_when: Path | None
+    modules: Path | None = None
 
     @property
     def worker_settings(self) -> WorkerSettings:
@@ -61,6 +63,7 @@ class LauncherOptions:
             debug=self.debug,
             detailed_debug=self.detailed_debug,
             graceful_timeout=self.graceful_timeout,
+            modules=str(self.modules or ""),
         )
 
 
@@ -99,6 +102,7 @@ def parse(arguments: Sequence[str]) -> LauncherOptions:
         ready_timeout=given.ready_timeout,
         graceful_timeout=given.graceful_timeout,
         start_when=given.start_when,
+        modules=given.modules,
     )
 
 
@@ -116,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ready-timeout", type=float, default=120.0, metavar="S", help="for one worker (%(default)s)")
     parser.add_argument(
         "--start-when", type=Path, metavar="FILE", help="import at once, but start no worker before this file exists"
+    )
+    parser.add_argument(
+        "--modules", type=Path, metavar="DIR", help="where the config's own Python modules (callbacks, auth) may stand"
     )
     parser.add_argument(
         "--graceful-timeout", type=float, default=4.0, metavar="S", help="for open streams (%(default)s)"

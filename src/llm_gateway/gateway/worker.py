@@ -120,6 +120,9 @@ def serve(
     application = None
     try:
         os.environ["WORKER_CONFIG"] = proxy_setup.worker_config(settings)
+        if settings.modules:
+            # LiteLLM looks beside the effective config first, then imports; last, so that nothing is shadowed.
+            sys.path.append(settings.modules)
         application = Application(importlib.import_module("litellm.proxy.proxy_server").app)
         sections = asyncio.run(proxy_setup.read_sections(settings))
         proxy_setup.apply(sections, settings)

@@ -58,7 +58,7 @@ def prepare(run: Run) -> None:
     """LiteLLM's database client and its query engine.
 
     Raises:
-        InputError: E520, the master key is one that LiteLLM refuses to start with.
+        InputError: E520, the master key is one that LiteLLM refuses to start with; E521, a known one for everybody.
     """
     _refuse_weak_master_key(run.stack)
     _go_ahead(run.home).unlink(missing_ok=True)
@@ -101,6 +101,14 @@ def _runtime_file(home: Home) -> Path:
 def _refuse_weak_master_key(stack: Stack) -> None:
     """LiteLLM ends at boot with exit code 3 for these (facts/litellm.md section 1), after five seconds of imports."""
     key = master_key(stack)
+    bind = stack.choices.text("bind")
+    if key in credentials.PUBLICLY_KNOWN and not is_loopback(bind):
+        raise InputError(
+            "E521",
+            f"The master key in {stack.config} is publicly known, and {bind} can be reached by others.",
+            cause="Default credentials are for loopback only.",
+            next="Remove general_settings.master_key: the kit draws a strong key into .env.",
+        )
     if key.startswith("sk-") and key != "sk-1234":
         return
     in_config = bool((load.load(stack.config).get("general_settings") or {}).get("master_key"))
@@ -190,7 +198,14 @@ def processes(stack: Stack) -> tuple[Process, ...]:
     argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(stack.home.effective_config)]
     argv += ["--host", choices.text("bind"), "--port", str(stack.ports["gatewayPort"])]
     argv += ["--workers", str(stack.workers), "--control", str(stack.home.socket("launcher.sock"))]
-    argv += ["--start-when", str(_go_ahead(stack.home)), "--log-level", choices.text("logLevel")]
+    argv += [
+        "--modules",
+        str(stack.config.parent),
+        "--start-when",
+        str(_go_ahead(stack.home)),
+        "--log-level",
+        choices.text("logLevel"),
+    ]
     if choices.flag("debug"):
         argv.append("--debug")
     if not choices.flag("preload"):
