@@ -20,6 +20,13 @@ GIB = 1024**3
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    """Some of these import LiteLLM, which would look for its price map on the network."""
+    for name, value in environment.quiet_environment().items():
+        monkeypatch.setenv(name, value)
+
+
 def test_the_recorded_lazy_modules_belong_to_the_pinned_version():
     recorded = json.loads(nursery.LAZY_MODULES.read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
