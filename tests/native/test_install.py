@@ -238,7 +238,7 @@ class TestPythons:
     """A Python as distributions ship it: without pip, without ensurepip."""
 
     @staticmethod
-    def python(folder: Path, *, keep: tuple[str, ...] = ()) -> Path:
+    def python(folder: Path) -> Path:
         base = Path(base_python()).resolve()
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         library = Path(os.__file__).resolve().parent
@@ -246,7 +246,7 @@ class TestPythons:
         (folder / "lib" / version).mkdir(parents=True)
         shutil.copy2(base, folder / "bin" / version)
         for entry in library.iterdir():
-            if entry.name not in {"ensurepip", "site-packages", "dist-packages"} - set(keep):
+            if entry.name not in {"ensurepip", "site-packages", "dist-packages"}:
                 (folder / "lib" / version / entry.name).symlink_to(entry)
         return folder / "bin" / version
 
@@ -280,7 +280,13 @@ class TestPythons:
             assert "apt-get install -y python3-pip" in done.stderr
 
     def test_ensurepips_wheel_is_enough(self, checkout: Checkout, tmp_path: Path) -> None:
-        python = self.python(tmp_path / "py", keep=("ensurepip",))
+        python = self.python(tmp_path / "py")
+        # Made here, as python.org's Python has it: a distribution's own carries no wheel.
+        bundled = tmp_path / "py/lib" / python.name / "ensurepip/_bundled"
+        bundled.mkdir(parents=True)
+        shutil.copy2(Path(os.__file__).parent / "ensurepip/__init__.py", bundled.parent)
+        pip = [base_python(), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", bundled, "pip"]
+        run(pip, env=environment(), cwd=tmp_path).check_returncode()
         env = environment(LLM_GATEWAY_PYTHON=str(python), PATH=self.path_without_pip(tmp_path / "bin"))
         assert said(self.run(checkout, env))
 
