@@ -118,6 +118,8 @@ def ensure_database(admin_url: str, *, name: str, role: str, password: str) -> E
     """
     admin = parse(admin_url)
     with connect(admin) as connection:
+        # Two at once would collide in the catalogue; the lock ends with the connection.
+        connection.execute("SELECT pg_advisory_lock(hashtext('llm_gateway.ensure_database'))")
         role_exists = _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role)
         database_exists = _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", name)
         # A role without rights is fine as long as nothing is missing, so ask before doing anything.
