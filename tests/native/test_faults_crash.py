@@ -83,11 +83,17 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_brings_it
         assert again["already_running"] is False
         assert again["key"] == data["key"]
         assert made.answers(own) == ""
-        # Everything at once: nothing can hand over to anything else.
+
+
+@pytest.mark.long
+def test_everything_killed_at_once_comes_back_with_the_next_start() -> None:
+    with home() as made:
+        data = made.start()
+        own = made.api("POST", "/key/generate", data["ui"]["password"], json={}).json()["key"]
         for process in made.processes():
             kill(process)
         made.nothing_runs(seconds=5)
-        made.start()
+        assert made.start()["key"] == data["key"]
         assert made.answers(own) == ""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from support.home import DEMO, Home, home
+from support.home import DEMO, Home, home, shared_venvs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def _config(tmp_path: Path, **sections: Any) -> Path:
     value = yaml.safe_load(DEMO.read_text())
     path = tmp_path / "mine.yaml"
+    (tmp_path / "own_callback.py").write_text("import not_installed_anywhere\nhandler = None\n")
     path.write_text(yaml.safe_dump({**value, **sections}))
     return path
 
@@ -28,7 +29,7 @@ def _config(tmp_path: Path, **sections: Any) -> Path:
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
-        ({"litellm_settings": {"callbacks": ["not_installed_anywhere.handler"]}}, "not_installed_anywhere"),
+        ({"litellm_settings": {"callbacks": ["own_callback.handler"]}}, "own_callback"),
         pytest.param(
             {"litellm_settings": {"cache": True, "cache_params": {"type": "no-such-cache"}}},
             "'Cache' object",
@@ -52,7 +53,13 @@ def test_a_config_that_litellm_refuses_ends_the_start_with_its_reason(
         assert not any(secret in json.dumps(error) for secret in secrets)
         made.nothing_runs(seconds=1)
         assert not (made.state / "running.json").exists()
-        # The same home starts with another config: nothing half-made is in the way.
+
+
+@pytest.mark.long
+def test_the_home_of_a_failed_start_starts_with_another_config(tmp_path: Path) -> None:
+    bad = _config(tmp_path, litellm_settings={"callbacks": ["own_callback.handler"]})
+    with home("LLM_GATEWAY_ENABLE_REDIS=false") as made:
+        assert made.error("start", "--detach", "--config", str(bad), code=1)["code"] == "E313"
         data = made.start("--config", str(DEMO))
         assert made.answers(data["key"]) == ""
 
@@ -99,17 +106,11 @@ def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
         size = f"size={request.param}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"{size},mode=755", "none", str(made.root)], check=True)
         try:
-            (made.root / "venvs").symlink_to(_shared())
+            (made.root / "venvs").symlink_to(shared_venvs())
             yield made
             made.ask("stop")
         finally:
             subprocess.run(["umount", "--lazy", str(made.root)], check=True)
-
-
-def _shared() -> Path:
-    from support.home import prepared_venvs
-
-    return prepared_venvs()
 
 
 @pytest.mark.needs("mount")

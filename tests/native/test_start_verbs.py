@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_gateway.cli.app import VERBS
-from support.home import Home, home
+from support.home import DEMO, Home, home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,8 @@ IDLE = {
     "status": ([], 1),
     "logs": (["gateway"], 0),
     "seed": ([], 3),
+    "lint": ([str(DEMO)], 0),
+    "config": (["models", str(DEMO)], 0),
     "connect": ([], 0),
     "doctor": ([], 0),
     "exec": (["--", "no-such-program"], 2),
@@ -41,11 +43,13 @@ IDLE = {
 def test_every_verb_prints_one_document_and_nothing_else(made: Home) -> None:
     assert set(IDLE) == set(VERBS)
     for verb, (arguments, code) in IDLE.items():
-        done = made.run(verb, "--json", *arguments)
+        words = [verb, *arguments]
+        words.insert(words.index("--") if "--" in words else len(words), "--json")
+        done = made.run(*words)
         envelope = json.loads(done.stdout)
         assert done.returncode == code, done.stdout
         assert set(envelope) == {"schema", "verb", "ok", "data", "warnings", "errors"}
-        assert (envelope["verb"], envelope["ok"]) == (verb, code == 0)
+        assert (envelope["verb"].split()[0], envelope["ok"]) == (verb, code == 0)
         assert all(set(error) == {"code", "message", "cause", "next"} for error in envelope["errors"])
         assert bool(envelope["errors"]) == (code > 1)
         # For people: data on stdout, errors on stderr, never a traceback.
