@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 @verb("restart")
 @choice_flags
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, as start does.")
-@click.option("--force", is_flag=True, help="Start with a config in which lint finds errors, too.")
-def command(call: Call, *, foreground: bool, force: bool, **flags: Any) -> Result | None:
+def command(call: Call, *, foreground: bool, **flags: Any) -> Result | None:
     """Stop, then start with the remembered choices and those given here."""
     context = call.context(flags)
-    check(context, force=force)
+    check(context)
     stop(context)
-    return run(call, context, detach=not foreground, force=force)
+    return run(call, context, detach=not foreground)

@@ -16,18 +16,17 @@ if TYPE_CHECKING:
 @verb("start")
 @choice_flags
 @click.option("--detach", is_flag=True, help="Return when ready, and leave everything running.")
-@click.option("--force", is_flag=True, help="Start with a config in which lint finds errors, too.")
-def command(call: Call, *, detach: bool, force: bool, **flags: Any) -> Result | None:
+def command(call: Call, *, detach: bool, **flags: Any) -> Result | None:
     """Start the gateway and its services; stay in the foreground until Ctrl-C."""
-    return run(call, call.context(flags), detach=detach, force=force)
+    return run(call, call.context(flags), detach=detach)
 
 
-def run(call: Call, context: Context, *, detach: bool, force: bool = False) -> Result | None:
+def run(call: Call, context: Context, *, detach: bool) -> Result | None:
     """Start, show the summary, and stay unless told to detach or the stack was already up."""
     interrupted = threading.Event()
     restore = on_signals(interrupted)
     try:
-        started = start(context, interrupted=interrupted, force=force)
+        started = start(context, interrupted=interrupted)
         if detach or not started.fresh:
             return started.result
         call.show(started.result)

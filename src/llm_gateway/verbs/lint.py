@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_gateway.choices import resolve
 from llm_gateway.dotenv import Environment
 from llm_gateway.dotenv import read as read_env
-from llm_gateway.errors import GatewayError, InputError
+from llm_gateway.errors import GatewayError
 from llm_gateway.files import read_json
 from llm_gateway.model_config.lint import render
 from llm_gateway.model_config.lint.context import PACKAGES, LintContext
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from llm_gateway.choices import Choices
     from llm_gateway.model_config.lint.document import Document, Model
     from llm_gateway.model_config.lint.fix import Fixed
-    from llm_gateway.progress import Progress
 
 _SERVICES = {
     "enableRedis": "redis",
@@ -133,34 +132,6 @@ def lint(files: Sequence[str], context: LintContext | None = None) -> Lint:
     """Lint each file by itself."""
     known = situation() if context is None else context
     return Lint(tuple(lint_file(file, known) for file in files))
-
-
-def refuse_mistakes(config: str, context: LintContext, *, progress: Progress | None, force: bool = False) -> None:
-    """What a start does first: warnings are shown, errors stop it.
-
-    Args:
-        config: the model config.
-        context: the situation in which it will run.
-        progress: where warnings go; None: nowhere, somebody else shows them.
-        force: go on in spite of errors; they are shown like warnings then.
-
-    Raises:
-        InputError: E123, the lint found errors.
-    """
-    findings = lint_file(config, context).findings
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors and not force:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise InputError(
-            "E123",
-            f"{first.file}, line {first.line}: {first.message}{more}.",
-            cause=f"{first.id}: {first.why}",
-            next=f"{first.fix} All findings: llm-gateway lint {config}. To start all the same: --force",
-        )
-    for finding in findings if progress else ():
-        if progress and finding.severity != "info":
-            progress.note(f"  ! {finding.file}:{finding.line}: {finding.id} {finding.message}. {finding.fix}")
 
 
 def models(file: str, context: LintContext | None = None) -> Result:

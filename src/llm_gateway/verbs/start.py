@@ -28,7 +28,6 @@ from llm_gateway.verbs.context import (
     wanted,
     wanted_stack,
 )
-from llm_gateway.verbs.lint import context_for, refuse_mistakes
 from llm_gateway.verbs.locking import call_off, changing
 from llm_gateway.verbs.seed import seed_stack
 
@@ -52,13 +51,12 @@ class Started:
     fresh: bool
 
 
-def start(context: Context, *, interrupted: threading.Event, force: bool = False) -> Started:
+def start(context: Context, *, interrupted: threading.Event) -> Started:
     """Bring the stack up, or find it up.
 
     Args:
         context: home and choices.
         interrupted: set by a signal handler to call the start off.
-        force: start with a config in which the lint finds errors, too.
 
     Raises:
         GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
@@ -70,11 +68,7 @@ def start(context: Context, *, interrupted: threading.Event, force: bool = False
         with changing(context.home, progress=context.progress, timeout=timeout, interrupted=interrupted):
             home_files.adopt_env(context.home)
             context = reopen(context)
-            running = _running(context)
-            if running is None:
-                _lint(context, force=force)
-                running = _bring_up(context, Deadline(timeout), interrupted)
-            return running
+            return _running(context) or _bring_up(context, Deadline(timeout), interrupted)
     except Interrupted:
         raise GatewayError(
             "E314",
@@ -82,12 +76,6 @@ def start(context: Context, *, interrupted: threading.Event, force: bool = False
             cause="Ctrl-C, or a signal from outside.",
             next="llm-gateway start",
         ) from None
-
-
-def _lint(context: Context, *, force: bool, quiet: bool = False) -> None:
-    """Stop at what the lint calls an error, before anything is started."""
-    known = context_for(context.choices, context.environment.merged())
-    refuse_mistakes(str(context.config), known, progress=None if quiet else context.progress, force=force)
 
 
 def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event) -> Started:
@@ -243,12 +231,11 @@ def on_signals(event: threading.Event) -> Callable[[], None]:
     return restore
 
 
-def check(context: Context, *, force: bool = False) -> None:
-    """Refuse bad choices before a restart stops what runs: the config loads and has no errors, and the plan holds.
+def check(context: Context) -> None:
+    """Refuse bad choices before a restart stops what runs: the config loads, and the plan holds.
 
     Raises:
         GatewayError: as `start` would.
     """
     load(context.config)
-    _lint(context, force=force, quiet=True)
     wanted_stack(context)

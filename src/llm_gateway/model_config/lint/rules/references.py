@@ -184,7 +184,9 @@ def missing_code(document: Document, _context: LintContext) -> Iterable[Found]:
         text = node.value
         if "://" in text or text.startswith(REFERENCE) or "." not in text:
             continue
-        module = text.rsplit(".", 1)[0]
+        module = text.rsplit(".", 1)[0].strip(".")
+        if not module:
+            continue
         beside = [
             Path(root).parent / Path(*module.split(".")).with_suffix(".py") for root in {document.file, node.file}
         ]
