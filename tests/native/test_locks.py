@@ -97,7 +97,10 @@ def test_wheels_for_every_supported_row(uv: Path, platform: str, python: str, tm
 @pytest.mark.parametrize("python", ["python3.12", "python3.13", "python3.14"])
 def test_other_pythons_of_this_machine(python: str, tmp_path: Path, installed_home: InstalledHome) -> None:
     """A complete installation on each Python that is here, up to the gateway's imports."""
-    candidates = [shutil.which(python), *map(str, Path("/root/.pyenv/versions").glob(f"{python[6:]}.*/bin/{python}"))]
+    candidates = [
+        shutil.which(python),
+        *map(str, Path(os.environ.get("PYENV_ROOT") or "/usr/local", "versions").glob(f"{python[6:]}.*/bin/{python}")),
+    ]
     found = next((path for path in candidates if path and _runs(path)), None)
     if not found:
         pytest.skip(f"there is no {python} here")
