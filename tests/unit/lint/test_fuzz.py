@@ -76,7 +76,7 @@ def edited_trees(draw):
                 found = found[part]
             parent[trail[-1]] = copy.deepcopy(found)
         else:
-            parent[trail[-1]] = draw(VALUES)
+            parent[trail[-1]] = copy.deepcopy(draw(VALUES))  # later edits must not change what is drawn from
     return yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
@@ -106,7 +106,7 @@ def check(data, which):
         models(str(path), CONTEXTS[which])
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.one_of(edited_trees(), edited_texts(), st.binary(max_size=60)), which=st.integers(0, 1))
 def test_never_a_traceback(data, which):
     check(data, which)
