@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from support.capabilities import PROBES, REQUIRE, is_required, missing, unknown_requirements
 from support.install import session_environment
@@ -15,6 +16,10 @@ from support.leftovers import Watch
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# A busy machine is no counterexample.
+settings.register_profile("kit", deadline=None)
+settings.load_profile("kit")
 
 _WATCH = pytest.StashKey[Watch]()
 _LEFT = pytest.StashKey[list[str]]()
