@@ -121,7 +121,8 @@ class Process:
         name: unique in the home; also its log's name.
         argv: program and arguments; no secrets.
         user: unprivileged user to run as when the kit is root; "" = the kit's own user.
-        full_environment: does it get `.env` and the process environment, or a bare one?
+        reads_spec: it gets the caller's environment and completes it from its spec and `.env` itself; others get a
+            bare one.
         stop_signal: signal name without SIG.
         stop_seconds: how long until it is killed.
         extra: environment variables on top; no secrets.
@@ -132,7 +133,7 @@ class Process:
     name: str
     argv: tuple[str, ...]
     user: str = ""
-    full_environment: bool = False
+    reads_spec: bool = False
     stop_signal: str = "TERM"
     stop_seconds: int = 8
     extra: Mapping[str, str] = field(default_factory=dict)

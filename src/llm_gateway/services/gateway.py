@@ -214,7 +214,7 @@ def processes(stack: Stack) -> tuple[Process, ...]:
         Process(
             "gateway",
             tuple(argv),
-            full_environment=True,
+            reads_spec=True,
             stop_seconds=9,
             extra={
                 **network_environment(stack.values, local_hosts=_local_hosts(stack)),
