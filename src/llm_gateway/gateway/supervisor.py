@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _TICK = 0.5
 _RELEASE_TICK = 0.02
 _STOP_MARGIN = 3.0  # after the graceful time-out: the app's own shutdown (spend logs are written there)
-_MOST_RETIRED = 2  # generations with open streams; an older one is stopped
+MOST_RETIRED = 6  # generations with open streams (about 100 MB a worker); an older one is stopped
 
 
 class Supervisor:
@@ -193,7 +193,7 @@ class Supervisor:
         if generation.preload is not self._generation.preload:
             generation.preload.stop()
         self._retired.append(generation)
-        for overdue in self._retired[:-_MOST_RETIRED]:
+        for overdue in self._retired[:-MOST_RETIRED]:
             overdue.retire(signal.SIGTERM)
 
     # -- signals --------------------------------------------------------------------------------------------
