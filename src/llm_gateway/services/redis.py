@@ -166,11 +166,35 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
     placement = stack.placements["redis"]
     if placement.where == "off":
         return ()
-    kind, reason = ("redis", "enableRedis") if placement.runs else ("local", "enableRedis, but no Redis runs here")
+    kind, reason = "redis", "enableRedis: equal requests are answered from the cache"
+    if not placement.runs:
+        kind, reason = "local", "enableRedis, but no Redis runs here: each worker has a cache of its own"
     return (
         Setting(("litellm_settings", "cache"), value=True, reason=reason),
         Setting(("litellm_settings", "cache_params"), value={"type": kind}, reason=reason),
     )
+
+
+def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
+    """Used by the cache, or by what LiteLLM's workers and routers share."""
+    cache, router, general = (
+        _section(config, name) for name in ("litellm_settings", "router_settings", "general_settings")
+    )
+    params = _section(cache, "cache_params")
+    if cache.get("cache") is True and str(params.get("type", "redis")).startswith("redis"):
+        return ""
+    if router.get("redis_host") or router.get("redis_url") or general.get("coordination_redis"):
+        return ""
+    why = f"cache_params.type is {params.get('type')}" if cache.get("cache") is True else "cache is not true"
+    return (
+        f"Redis runs, but the config does not use it: litellm_settings.{why}. "
+        "Set cache: true and cache_params: {type: redis}, or remove both, or: --no-enable-redis."
+    )
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _answers(stack: Stack) -> tuple[str, str] | None:
@@ -192,5 +216,6 @@ REDIS = Service(
     processes=processes,
     probe=probe,
     gateway_settings=gateway_settings,
+    unused=unused,
     checks=(Check("D211", "The external Redis answers", _answers),),
 )
