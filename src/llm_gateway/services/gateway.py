@@ -168,7 +168,7 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """
     del config
     address = ("general_settings", "database_url")
-    wanted = [Setting(address, None, "DATABASE_URL counts", "remove")]
+    wanted = [Setting(address, None, "not used, DATABASE_URL counts", "remove")]
     if is_loopback(stack.choices.text("bind")):
         direct = ("general_settings", "trusted_proxy_ranges")
         wanted.append(Setting(direct, [], "clients connect directly"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from llm_gateway import credentials
 from llm_gateway.dotenv import Line
-from llm_gateway.services.callbacks import SECTION, named
 from llm_gateway.services.base import Placement, Service, Setting
+from llm_gateway.services.callbacks import SECTION, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

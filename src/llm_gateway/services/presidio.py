@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.dotenv import Line
-from llm_gateway.services.callbacks import SECTION, named, without
 from llm_gateway.services.base import Placement, Service, Setting
+from llm_gateway.services.callbacks import SECTION, named, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +35,8 @@ _ENTITIES_OF = {
     "pl": ("PL_PESEL",),
 }
 _OPEN = (
-    "LiteLLM's presidio callback lets text through unmasked when the analyzer answers with an error; "
-    "a guardrail refuses the request (--as-is keeps the callback)"
+    "the callback lets text through unmasked when the analyzer answers with an error, the guardrail refuses the "
+    "request (--as-is keeps the callback)"
 )
 
 
@@ -68,22 +68,26 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
 
     The latter also where no Presidio is known: then requests fail, as the person who asked for masking must want.
     """
-    removed = without(config, "presidio", reason=_OPEN)
     guardrails = [params for params in _guardrails(config) if params.get("guardrail") == "presidio"]
-    if removed and any(_is_safe(params) for params in guardrails):
-        return removed
-    if removed:
-        return (*removed, Setting(("guardrails",), _guardrail(config, stack.config.parent), _OPEN, "append"))
+    if any(callback == "presidio" for _, callback in named(config)):
+        safe = any(_is_safe(params) for params in guardrails)
+        reason = f"the guardrail {'that is there' if safe else _GUARDRAIL} does its work; {_OPEN}"
+        added = () if safe else (_wired(stack, config, reason),)
+        return (*without(config, "presidio", reason=reason), *added)
     if stack.runs("presidio") and not guardrails:
-        return (Setting(("guardrails",), _guardrail(config, stack.config.parent), "enablePresidio", "append"),)
+        return (_wired(stack, config, "enablePresidio: personal data is masked in every request"),)
     return ()
+
+
+def _wired(stack: Stack, config: Mapping[str, Any], reason: str) -> Setting:
+    return Setting(("guardrails",), _guardrail(config, stack.config.parent), reason, "append")
 
 
 def _guardrails(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The parameters of every guardrail of the config."""
     entries = config.get("guardrails")
-    params = [entry.get("litellm_params") for entry in entries or () if isinstance(entry, dict)]
-    return [one for one in params if isinstance(one, dict)]
+    found = [e.get("litellm_params") for e in (entries if isinstance(entries, list) else ()) if isinstance(e, dict)]
+    return [params for params in found if isinstance(params, dict)]
 
 
 def _is_safe(params: Mapping[str, Any]) -> bool:
@@ -118,8 +122,8 @@ def _guardrail(config: Mapping[str, Any], directory: Path) -> dict[str, Any]:
             "mode": "logging_only" if logging_only else "pre_call",
             "default_on": True,
             "presidio_filter_scope": scope,
-            "pii_entities_config": dict.fromkeys(entities, "MASK"),
             **params,
+            "pii_entities_config": params.get("pii_entities_config") or dict.fromkeys(entities, "MASK"),
         },
     }
 

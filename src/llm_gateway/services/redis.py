@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from llm_gateway.discovery import Findings
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
+_IN_REDIS = {"redis", "redis-semantic", "valkey-semantic"}  # LiteLLM's types of cache that live there
 _MEMORY = "128mb"  # a cache, not a store: the least recently used entries go first
 
 
@@ -160,8 +161,7 @@ def probe(stack: Stack) -> RedisProbe:
 
 def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """Switch the response cache on, unless the person's file says anything about caching."""
-    section = config.get("litellm_settings")
-    if isinstance(section, dict) and ("cache" in section or "cache_params" in section):
+    if {"cache", "cache_params"} & _section(config, "litellm_settings").keys():
         return ()
     placement = stack.placements["redis"]
     if placement.where == "off":
@@ -176,20 +176,18 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
 
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
-    """Used by the cache, or by what LiteLLM's workers and routers share."""
-    cache, router, general = (
-        _section(config, name) for name in ("litellm_settings", "router_settings", "general_settings")
-    )
-    params = _section(cache, "cache_params")
-    if cache.get("cache") is True and str(params.get("type", "redis")).startswith("redis"):
+    """LiteLLM 1.106.2 counts spend and limits in any Redis that REDIS_HOST names; this is about the cache."""
+    settings = _section(config, "litellm_settings")
+    kind = str(_section(settings, "cache_params").get("type", "redis"))
+    if settings.get("cache") is True and kind in _IN_REDIS:
         return ""
-    if router.get("redis_host") or router.get("redis_url") or general.get("coordination_redis"):
-        return ""
-    why = f"cache_params.type is {params.get('type')}" if cache.get("cache") is True else "cache is not true"
-    return (
-        f"Redis runs, but the config does not use it: litellm_settings.{why}. "
-        "Set cache: true and cache_params: {type: redis}, or remove both, or: --no-enable-redis."
-    )
+    if not {"cache", "cache_params"} & settings.keys():
+        why, fix = "litellm_settings has no cache", "Add cache: true, or leave out --as-is"
+    elif settings.get("cache") is True:
+        why, fix = f"cache_params.type is {kind}", "Set it to redis"
+    else:
+        why, fix = "litellm_settings.cache is not true", "Set cache: true"
+    return f"Redis runs, but the config does not use it as a cache: {why}. {fix}, or: --no-enable-redis."
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

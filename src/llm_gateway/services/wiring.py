@@ -61,12 +61,11 @@ def notes(stack: Stack) -> tuple[str, ...]:
     config, changes = effective_config(stack)
     if stack.choices.flag("asIs"):
         config = include.read(stack.config)
-    against = [change for change in changes if change.operation in {"remove", "replace"}]
-    lines = [f"{_said(change)}: {change.reason}." for change in against]
+    against: dict[str, list[str]] = {}
+    for change in changes:
+        if change.operation in {"remove", "replace"}:
+            name = shown(change.path) + (f": {change.before}" if change.member else "")
+            against.setdefault(change.reason, []).append(name)
+    lines = [f"Not as the config says: {', '.join(names)}: {reason}." for reason, names in against.items()]
     lines += [service.unused(stack, config) for service in SERVICES if stack.runs(service.id)]
     return tuple(line for line in lines if line)
-
-
-def _said(change: Change) -> str:
-    name = f"{shown(change.path)}: {change.before}" if change.member else shown(change.path)
-    return f"{name} in the config is {'replaced' if change.operation == 'replace' else 'not used'}"

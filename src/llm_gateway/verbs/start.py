@@ -13,7 +13,7 @@ from llm_gateway.engines.native import Interrupted, NativeEngine
 from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.errors import GatewayError
 from llm_gateway.files import write_json
-from llm_gateway.model_config.load import load
+from llm_gateway.model_config import include
 from llm_gateway.probes import Deadline
 from llm_gateway.results import Result
 from llm_gateway.services import wiring
@@ -63,7 +63,7 @@ def start(context: Context, *, interrupted: threading.Event) -> Started:
         GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
     """
     timeout = context.choices.number("timeout")
-    load(context.config)
+    include.read(context.config)
     context.home.create()
     try:
         with changing(context.home, progress=context.progress, timeout=timeout, interrupted=interrupted):
@@ -127,9 +127,8 @@ def _running(context: Context) -> Started | None:
     engine_alive = Supervisor(context.home).alive()
     if not saved or not engine_alive:
         return None
-    different = [
-        name for name, value in wanted(context.choices).items() if saved["choices"].get(name, [value])[0] != value
-    ]
+    began = saved["choices"]  # without the settings that an older version did not know
+    different = [name for name, value in wanted(context.choices).items() if began.get(name, [value])[0] != value]
     different += other_servers(context.environment, saved)
     if str(context.config) != saved["config"]:
         different.insert(0, "config")
@@ -238,5 +237,5 @@ def check(context: Context) -> None:
     Raises:
         GatewayError: as `start` would.
     """
-    load(context.config)
+    include.read(context.config)
     wanted_stack(context)
