@@ -76,7 +76,7 @@ def test_a_config_is_looked_for_beside_the_person_then_in_the_home(made: Home, t
         (f'A=1\nB="{SECRET}\nC=2\n'.encode(), "E111", "line 2"),
         (f"A=1\n{SECRET}\n".encode(), "E111", "line 2"),
         (b"A=1\nB=\xff\xfe\n", "E112", "UTF-8"),
-        (b"A" * 1_000_001, "E112", "bytes"),
+        (b"A" * 1_000_001, "E112", "1 MB"),
         (None, "E112", "directory"),
     ],
     ids=["quote", "no-assignment", "bytes", "large", "directory"],
