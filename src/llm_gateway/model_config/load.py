@@ -24,10 +24,10 @@ def load(path: Path) -> dict[str, Any]:
     """
     try:
         text = read_text(path, largest=LARGEST)
-    except Unreadable as problem:
+    except Unreadable as trouble:
         raise InputError(
             "E120",
-            f"The config {path} cannot be read: {problem.reason}.",
+            f"The config {path} cannot be read: {trouble.reason}.",
             cause="The path is wrong, or the file belongs to another user.",
             next="Name an existing file: llm-gateway start --config configs/model-config-demo.yaml",
         ) from None
@@ -41,12 +41,12 @@ def load(path: Path) -> dict[str, Any]:
     try:
         value = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
-        mark = getattr(error, "mistake_mark", None)
+        mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        mistake = getattr(error, "mistake", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(
             "E121",
-            f"{path}{where}: {mistake}.",
+            f"{path}{where}: {problem}.",
             cause="The file is not valid YAML; tabs and uneven indentation are the usual reasons.",
             next=f"Mend the line, then: llm-gateway start --config {path}",
         ) from None
