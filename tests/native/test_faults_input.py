@@ -266,7 +266,7 @@ def test_known_credentials_are_refused_on_an_address_others_reach(made: Home) ->
 def test_a_master_key_that_litellm_refuses_is_refused_at_once(made: Home, key: str) -> None:
     made.state.mkdir()
     made.env_file.write_text(f"LITELLM_MASTER_KEY={key}\n")
-    error = made.error("start", "--detach", "--no-database", "--no-enable-redis", code=2)
+    error = made.error("start", "--detach", "--force", "--no-database", "--no-enable-redis", code=2)
     assert error["code"] == "E520"
     assert "without-its-prefix" not in json.dumps(error)
     made.nothing_runs(seconds=0.5)

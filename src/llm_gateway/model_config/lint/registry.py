@@ -69,9 +69,7 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(
-    id_: str, severity: Severity, title: str, *, why: str, fatal: bool = False
-) -> Callable[[Check], Check]:
+def rule(id_: str, severity: Severity, title: str, *, why: str, fatal: bool = False) -> Callable[[Check], Check]:
     """Make a function a rule."""
 
     def decorate(check: Check) -> Check:
