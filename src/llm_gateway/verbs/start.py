@@ -99,7 +99,7 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     except BaseException:
         engine.stop()
         raise
-    write_json(context.home.running_file, record(context, stack))
+    write_json(context.home.running_file, record(stack))
     seconds = time.monotonic() - began
     result = summary.started(stack, reports=reports, seconds=seconds)
     return Started(stack, engine, result, fresh=True)
@@ -154,7 +154,7 @@ def _running(context: Context) -> Started | None:
     files = ((stack.config, "config_sha256"), (context.home.env_file, "env_sha256"))
     edited = [path for path, name in files if digest(path) != saved[name]]
     warnings = tuple(
-        f"{path} was edited since the gateway started; llm-gateway restart takes it over." for path in edited
+        f"{path} was edited since the gateway started; llm-gateway reload takes it over." for path in edited
     )
     return Started(stack, engine, summary.already_running(stack, warnings=warnings), fresh=False)
 
