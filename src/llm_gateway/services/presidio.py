@@ -1,7 +1,7 @@
 """Presidio: masking of personal data. This version runs no Presidio; it uses the one that the person names.
 
 LiteLLM's own callback `presidio` lets text through unmasked when the analyzer answers with an error or something that
-is not JSON; a guardrail with `pii_entities_config` refuses the request instead (facts/presidio.md section 7). So the
+is not JSON; a guardrail with `pii_entities_config` refuses the request instead (seen with 1.106.2). So the
 kit writes the guardrail, and replaces the callback by it.
 """
 
