@@ -232,6 +232,7 @@ class Service:
         processes: how it runs natively.
         probe: is it ready?
         after_ready: work inside the running service; idempotent.
+        hidden: variables that the gateway's process must not have with this stack: a server that does not run.
         gateway_settings: its part of the effective config, given the person's config with its includes. Asked of
             every room, whether its service runs or not.
         unused: for a service that runs: one sentence when this effective config (includes merged) does not use it,
@@ -251,6 +252,7 @@ class Service:
     processes: Callable[[Stack], tuple[Process, ...]] = lambda _stack: ()
     probe: Callable[[Stack], Probe] | None = None
     after_ready: Callable[[Run], None] = _nothing
+    hidden: Callable[[Stack], tuple[str, ...]] = lambda _stack: ()
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
     unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()

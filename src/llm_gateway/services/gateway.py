@@ -200,6 +200,8 @@ def processes(stack: Stack) -> tuple[Process, ...]:
 
 def launcher(stack: Stack, config: Path) -> Process:
     """The launcher, which owns the socket and forks the workers, with an effective config."""
+    from llm_gateway.services.registry import SERVICES  # noqa: PLC0415 - the registry holds this room too
+
     choices = stack.choices
     argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(config)]
     argv += ["--host", choices.text("bind"), "--port", str(stack.ports["gatewayPort"])]
@@ -226,7 +228,7 @@ def launcher(stack: Stack, config: Path) -> Process:
             **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
             **read_json(_runtime_file(stack.home)),
         },
-        unset=() if stack.runs("postgres") else ("DATABASE_URL",),
+        unset=tuple(name for service in SERVICES for name in service.hidden(stack)),
         attempts=1,  # the launcher has tried three times itself
     )
 
