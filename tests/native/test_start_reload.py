@@ -41,8 +41,7 @@ def started() -> Iterator[tuple[Home, str]]:
     with home("LLM_GATEWAY_ENABLE_REDIS=false", config=None) as made:
         config = made.root / "mine.yaml"
         write(config, "begin")
-        made.environ["LLM_GATEWAY_CONFIG_FILE"] = str(config)
-        data = made.start(variables={"SHELL_KEY": FROM_PROCESS})
+        data = made.start("--config", str(config), variables={"SHELL_KEY": FROM_PROCESS})
         yield made, data["key"]
 
 
@@ -178,9 +177,8 @@ def test_another_config_and_more_workers(running: tuple[Home, Path, str]) -> Non
     data = made.ask("reload", "--config", str(other), "--workers", "2")["data"]
     assert (data["config"], data["workers"]) == (str(other), 2)
     assert {says(made, key) for _ in range(6)} == {"other"}
-    variables = {"LLM_GATEWAY_CONFIG_FILE": str(other), "LLM_GATEWAY_WORKERS": "2"}
-    again = made.start(variables=variables)
-    assert again["already_running"] is True
+    again = made.start(variables={"LLM_GATEWAY_WORKERS": "2"})
+    assert (again["already_running"], again["config"]) == (True, str(other))
     made.ask("reload", "--config", str(config), "--workers", "1")
     assert says(made, key) == "old"
 

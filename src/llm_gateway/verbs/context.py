@@ -112,7 +112,7 @@ def running_stack(context: Context, *, config: Path | None = None, changed: Iter
     chosen = {id_: Chosen(*pair) for id_, pair in record["choices"].items()}
     for id_, port in record["ports"].items():
         chosen[id_] = Chosen(port, chosen[id_].source)
-    for id_ in changed:
+    for id_ in ("configFile", *changed):
         if context.choices.asked(id_):
             chosen[id_] = Chosen(context.choices[id_], context.choices.source(id_))
     defaults = {c.id: Chosen(c.default, "default") for c in catalogue()}
