@@ -151,6 +151,11 @@ CASES: dict[str, Case] = {
         params(f"{KEY}, timeout: '30', stream_timeout: os.environ/SECONDS"),
         where_good=variables(SECONDS="5"),
     ),
+    "C069": Case(
+        settings("allowed_ips: [10.0.0.1]", "general_settings"),
+        settings("allowed_ips: [10.0.0.1]", "general_settings"),
+        where_good=variables(LITELLM_LICENSE="x"),
+    ),
     # environment
     "C030": Case(MODEL, MODEL, where={"unset": ["OPENAI_API_KEY"]}, where_good={}),
     "C031": Case(params("api_key: '${OPENAI_API_KEY}'"), MODEL),
@@ -212,7 +217,8 @@ CASES: dict[str, Case] = {
     "C049": Case(
         params("litellm_credential_name: team"),
         params("litellm_credential_name: team")
-        + "credential_list: [{credential_name: team, credential_values: {api_key: os.environ/OPENAI_API_KEY}}]\n",
+        + "credential_list: [{credential_name: team, credential_info: {}, credential_values: "
+        "{api_key: os.environ/OPENAI_API_KEY}}]\n",
     ),
     # models
     "C050": Case(params(f"{KEY}, mode: chat"), entry("model_info: {mode: chat}")),
