@@ -83,7 +83,7 @@ def wrong_type(document: Document, _context: LintContext) -> Iterable[Found]:
     for section in _SETTINGS:
         types = {**known[section], **_OPEN[section]}
         for name, child, message, expected in _typed(document.section(section), types, f"{section}."):
-            fatal = (section, name) in _FATAL or (section == "litellm_settings" and name in NO_NULL)
+            fatal = (section, name) in _FATAL
             edits: tuple[Edit, ...] = ()
             if name == "callbacks" and child.kind == "string" and "." in child.value:
                 continue  # one object of the person's own may stand without a list
@@ -117,8 +117,8 @@ _FATAL = {
     ("general_settings", "allowed_routes"),
     ("general_settings", "max_request_size_mb"),
     ("general_settings", "key_management_settings"),
-    ("litellm_settings", "cache"),
     ("litellm_settings", "cache_params"),
+    ("litellm_settings", "callbacks"),
     ("litellm_settings", "max_budget"),
     ("litellm_settings", "default_team_settings"),
     ("litellm_settings", "upperbound_key_generate_params"),
@@ -129,7 +129,6 @@ _FATAL = {
 _OPEN: dict[str, dict[str, list[str]]] = {
     "general_settings": {"key_management_settings": ["object"]},
     "litellm_settings": {
-        "cache": ["boolean"],
         "cache_params": ["object"],
         "upperbound_key_generate_params": ["object"],
     },
@@ -149,6 +148,14 @@ def _sections(document: Document) -> Iterator[Found]:
                 yield Found(section.at, message, fix, "error", fatal=name not in _IGNORED_SECTIONS)
     yield from _entries(document)
     yield from _fallback_entries(document)
+    switch = document.section("litellm_settings").get("cache")
+    if switch is not None and switch.kind == "string" and not switch.value.startswith(REFERENCE):
+        on = {"true": True, "false": False}.get(switch.value.lower())
+        edits = () if on is None else (Edit("set", switch.path, on),)
+        # Unlike other switches it is not read as a word: the text takes the cache's place, and each request fails.
+        yield Found(
+            switch.at, "cache is text, not true or false", "Write true without quotes.", "error", edits, fatal=True
+        )
 
 
 def _entries(document: Document) -> Iterator[Found]:
