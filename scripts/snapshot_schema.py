@@ -85,8 +85,38 @@ def snapshot(litellm: ModuleType, package: Path) -> dict[str, Any]:
             "modes": guardrail_modes(),
             "params": Types(guardrail.get("$defs", {})).of_model(guardrail),
         },
+        "entries": entries(package),
         "providers": sorted({entry.value for entry in LlmProviders} | providers(litellm)),
     }
+
+
+def entries(package: Path) -> dict[str, list[str]]:
+    """Keys of what stands one level below sections and settings."""
+    from litellm.proxy._types import PassThroughGenericEndpoint  # noqa: PLC0415
+    from litellm.types.integrations.slack_alerting import SlackAlertingArgs  # noqa: PLC0415
+    from litellm.types.mcp_server.mcp_server_manager import MCPServer  # noqa: PLC0415
+    from litellm.types.router import AllowedFailsPolicy, RetryPolicy, RoutingGroup  # noqa: PLC0415
+    from litellm.types.utils import CredentialItem  # noqa: PLC0415
+
+    found = {
+        name: set(model.model_fields)
+        for name, model in {
+            "alerting_args": SlackAlertingArgs,
+            "allowed_fails_policy": AllowedFailsPolicy,
+            "credential_list": CredentialItem,
+            "mcp_servers": MCPServer,
+            "pass_through_endpoints": PassThroughGenericEndpoint,
+            "retry_policy": RetryPolicy,
+            "routing_groups": RoutingGroup,
+        }.items()
+    }
+    for kind, file, wanted in (
+        ("mcp_servers", "proxy/_experimental/mcp_server/mcp_server_manager.py", "server_config"),
+        ("pass_through_endpoints", "proxy/pass_through_endpoints/pass_through_endpoints.py", "endpoint_data"),
+    ):
+        tree = ast.parse((package / file).read_text(encoding="utf-8"))
+        found[kind] |= {name for owner, name in reads(tree) if owner == wanted}
+    return {name: sorted(names) for name, names in found.items()}
 
 
 def providers(litellm: ModuleType) -> set[str]:

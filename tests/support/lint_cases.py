@@ -121,6 +121,11 @@ CASES: dict[str, Case] = {
         settings("drop_params: true") + "include: [list.yaml]\n",
         files={"more.yaml": "litellm_settings: {num_retries: 2}\n", "list.yaml": "model_list:\n" + EMBED},
     ),
+    "C015": Case(
+        MODEL + "mcp_servers: {deepwiki: {ulr: 'https://mcp.example.com/mcp'}}\n",
+        MODEL + "mcp_servers: {deepwiki: {url: 'https://mcp.example.com/mcp', transport: http, auth_type: none}}\n"
+        "router_settings: {retry_policy: {TimeoutErrorRetries: 2}}\n",
+    ),
     "C018": Case("services: {litellm: {image: 'ghcr.io/x:1'}}\n", MODEL),
     # shape
     "C019": Case(settings("callbacks:"), settings("callbacks: [langfuse]"), where_good=LANGFUSE),
@@ -337,6 +342,7 @@ CASES: dict[str, Case] = {
         where=variables(**{**LAGO, "LAGO_API_BASE": "http://localhost:3010/api/v1"}),
         where_good=variables(**LAGO),
     ),
+    "C082": Case(METERED, METERED, where=variables(**LAGO), where_good=variables(**LAGO, LAGO_API_CHARGE_BY="team_id")),
     "C090": Case(
         settings("max_budget: 5\nbudget_duration: 1d"),
         settings("max_budget: 5\nbudget_duration: 1d"),
