@@ -125,6 +125,11 @@ class Lint:
 
     files: tuple[Linted, ...]
 
+    @property
+    def fixable(self) -> bool:
+        """Has any finding a safe fix?"""
+        return any(finding.edits for linted in self.files for finding in linted.findings)
+
     def fixes(self) -> list[Fixed]:
         """What `--fix` would write."""
         from llm_gateway.model_config.lint.fix import fixes  # noqa: PLC0415 - only --fix needs it
