@@ -53,6 +53,7 @@ def snapshot(litellm: ModuleType, package: Path) -> dict[str, Any]:
     from litellm.types.guardrails import Guardrail, SupportedGuardrailIntegrations  # noqa: PLC0415
     from litellm.types.guardrails import LitellmParams as GuardrailParams  # noqa: PLC0415
     from litellm.types.router import LiteLLM_Params, ModelInfo  # noqa: PLC0415
+    from litellm.types.secret_managers.main import KeyManagementSystem  # noqa: PLC0415
     from litellm.types.utils import LlmProviders, all_litellm_params  # noqa: PLC0415
 
     schema = ConfigYAML.model_json_schema()
@@ -71,6 +72,7 @@ def snapshot(litellm: ModuleType, package: Path) -> dict[str, Any]:
         "litellm_settings": module_settings(litellm, package, scanned),
         "router_settings": router_settings(litellm),
         "routing_strategies": routing_strategies(),
+        "key_management_systems": sorted(entry.value for entry in KeyManagementSystem),
         "litellm_params": dict(sorted(parameters.items())),
         "passed_params": sorted(name for name in passed - parameters.keys() if re.fullmatch(r"[a-zA-Z]\w+", name)),
         "model_info": {

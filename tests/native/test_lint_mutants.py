@@ -166,6 +166,7 @@ REFUSED = {
     "master key of no variable": general("master_key: os.environ/NOT_SET"),
     "empty master key": general("master_key: ''"),
     "known master key": general("master_key: sk-1234"),
+    "key management": general("key_management_system: vault"),
     "licence": general("allowed_ips: [10.0.0.1]"),
     "tab": MODEL + "litellm_settings:\n  drop_params: true\t# fine?\n",
     "another kind of file": "services: {litellm: {image: 'x:1'}}\n",

@@ -126,6 +126,7 @@ CASES: dict[str, Case] = {
         MODEL + "mcp_servers: {deepwiki: {url: 'https://mcp.example.com/mcp', transport: http, auth_type: none}}\n"
         "router_settings: {retry_policy: {TimeoutErrorRetries: 2}}\n",
     ),
+    "C017": Case("model_list: []\n", MODEL, where={"database": False}),
     "C018": Case("services: {litellm: {image: 'ghcr.io/x:1'}}\n", MODEL),
     # shape
     "C019": Case(settings("callbacks:"), settings("callbacks: [langfuse]"), where_good=LANGFUSE),

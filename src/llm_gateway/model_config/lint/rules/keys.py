@@ -55,6 +55,19 @@ def other_file(document: Document, _context: LintContext) -> Iterable[Found]:
         yield Found(document.root.at, message, near or "Name the file that has model_list.")
 
 
+@rule("C017", "warning", "no models", why="LiteLLM answers each request for a model with 400.")
+def no_models(document: Document, context: LintContext) -> Iterable[Found]:
+    general, models = document.section("general_settings"), document.root.get("model_list")
+    others = general.get("pass_through_endpoints") or document.section("mcp_servers").value
+    if others or _is_other_file(document) or (models is not None and models.value):
+        return
+    at = document.root.key_at("model_list") if document.root.has("model_list") else document.root.at
+    if context.database is False:
+        yield Found(at, "model_list has no entry", "Add one.")
+    else:
+        yield Found(at, "model_list has no entry", "Add one here or in the admin UI.", "info")
+
+
 @rule("C020", "warning", "an unknown section", why=_IGNORED)
 def unknown_section(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()

@@ -207,6 +207,9 @@ def not_allowed(document: Document, _context: LintContext) -> Iterable[Found]:
     strategy = document.section("router_settings").get("routing_strategy")
     if strategy is not None and strategy.kind == "string" and not strategy.value.startswith(REFERENCE):
         yield from _one_of(strategy, known["routing_strategies"], "routing_strategy")
+    manager = document.section("general_settings").get("key_management_system")
+    if manager is not None and manager.kind == "string" and not manager.value.startswith(REFERENCE):
+        yield from _one_of(manager, known["key_management_systems"], "key_management_system")
     if document.cache is not None:
         kind = document.cache.get("type")
         if kind is not None and not str(kind.value).startswith(REFERENCE):
