@@ -181,8 +181,8 @@ def refuse_mistakes(stack: Stack, *, progress: Progress, force: bool = False) ->
     raise GatewayError(
         "E123",
         f"The gateway cannot work with {stack.config}.",
-        cause=f"Line {first.line}: {first.message} ({first.id}){more}. {first.why}",
-        next=f"{first.fix} All findings: llm-gateway lint {stack.config} (--force starts all the same)",
+        cause=f"{first.file}, line {first.line}: {first.message} ({first.id}){more}. {first.why} {first.fix}",
+        next=f"llm-gateway lint {stack.config} shows everything again; --force starts all the same",
         data={"findings": [finding.as_dict() for finding in findings]},
     )
 
