@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_gateway.gateway import nursery
+from llm_gateway.gateway import nursery, options
 from llm_gateway.gateway.environment import quiet_environment
 from llm_gateway.gateway.messages import Lines, Report
-from llm_gateway.gateway.options import WorkerSettings
 from llm_gateway.gateway.processes import die_with, thread_count
 
 if TYPE_CHECKING:
@@ -131,10 +130,8 @@ def _work(own: Path, listener: socket.socket, writing: int, *, supervisor: int) 
         from llm_gateway.gateway.worker import serve
 
         nursery.refresh_identity()
-        settings = WorkerSettings(
-            config=str(own / "config.yaml"), workers=1, debug=False, detailed_debug=False, graceful_timeout=1,
-            modules=str(own),
-        )  # fmt: skip
+        told = ["--config", str(own / "config.yaml"), "--modules", str(own), "--control", str(own / "control")]
+        settings = options.parse(told).worker_settings
         code = serve(listener, settings, Report(writing), supervisor=supervisor, announce=False)
     finally:
         os._exit(code)

@@ -168,7 +168,7 @@ def refuse_mistakes(stack: Stack, *, progress: Progress, force: bool = False) ->
         One line for each warning and each error that does not stop it, for the result's warnings.
 
     Raises:
-        GatewayError: E123, with all findings as data.
+        GatewayError: E124, with all findings as data.
     """
     findings = lint_file(str(stack.config), context_of(stack)).findings
     serious = [finding for finding in findings if finding.severity != "info"]
@@ -179,7 +179,7 @@ def refuse_mistakes(stack: Stack, *, progress: Progress, force: bool = False) ->
     first = fatal[0]
     more = f", and {len(fatal) - 1} more" if len(fatal) > 1 else ""
     raise GatewayError(
-        "E123",
+        "E124",
         f"The gateway cannot work with {stack.config}.",
         cause=f"{first.file}, line {first.line}: {first.message} ({first.id}){more}. {first.why} {first.fix}",
         next=f"llm-gateway lint {stack.config} shows everything again; --force starts all the same",

@@ -40,7 +40,7 @@ def test_errors_stop_with_place_reason_and_way_out(situation, capsys):
     with pytest.raises(GatewayError) as caught:
         passed(here)
     problem = caught.value.problem
-    assert (problem.code, caught.value.exit_code) == ("E123", 1)
+    assert (problem.code, caught.value.exit_code) == ("E124", 1)
     assert str(here.config) in problem.message
     assert f"{here.config}, line 5" in problem.cause
     assert "C044" in problem.cause
@@ -77,7 +77,7 @@ def test_what_the_kit_generates_counts_as_set(situation):
 
 
 def test_a_variable_that_nobody_sets_does_not(situation):
-    with pytest.raises(GatewayError, match="E123"):
+    with pytest.raises(GatewayError, match="E124"):
         passed(situation(settings("master_key: os.environ/NOBODY_SETS_THIS", "general_settings")))
 
 
@@ -116,17 +116,17 @@ def test_a_known_key_on_loopback_stops_nothing(situation, text, severity):
 
 def test_a_known_key_that_others_could_use_stops(situation):
     here = situation(settings("master_key: sk-password", "general_settings"), LLM_GATEWAY_BIND="0.0.0.0")
-    with pytest.raises(GatewayError, match="E123"):
+    with pytest.raises(GatewayError, match="E124"):
         passed(here)
 
 
 def test_the_key_that_litellm_refuses_stops(situation):
-    with pytest.raises(GatewayError, match="E123"):
+    with pytest.raises(GatewayError, match="E124"):
         passed(situation(MODEL, env="LITELLM_MASTER_KEY=sk-1234\n"))
 
 
 def test_a_restart_is_refused_before_it_stops_anything(situation):
     here = situation(BROKEN)
-    with pytest.raises(GatewayError, match="E123"):
+    with pytest.raises(GatewayError, match="E124"):
         check(here)
     check(here, force=True)
