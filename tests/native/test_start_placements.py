@@ -261,10 +261,14 @@ def test_a_callback_beside_the_config_is_found(tmp_path: Path) -> None:
     config.write_text(
         "model_list:\n  - model_name: demo-chat\n"
         "    litellm_params: {model: openai/x, api_key: none, mock_response: hi}\n"
-        "litellm_settings:\n  callbacks: [beside_the_config.handler]\n",
+        "  - {model_name: spoilt, litellm_params: {model: ollama/llava, api_base: 'http://127.0.0.1:1/v1'}}\n"
+        "litellm_settings:\n  callbacks: [beside_the_config.handler]\n  drop_parms: true\n",
         encoding="utf-8",
     )
     with home("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false", "LLM_GATEWAY_WORKERS=1") as made:
-        key = made.start("--config", str(config))["key"]
+        envelope = made.ask("start", "--detach", "--config", str(config))
+        said = [line for line in envelope["warnings"] if str(config) in line]
+        assert ["error C051" in said[0], "warning C021" in said[1]] == [True, True]  # neither stops the start
+        key = envelope["data"]["key"]
         assert made.chat(key).status_code == 200
         assert seen.read_text() == "called"

@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_gateway.gateway import nursery
+from llm_gateway.gateway import nursery, options
 from llm_gateway.gateway.environment import quiet_environment
 from llm_gateway.gateway.messages import Lines, Report
-from llm_gateway.gateway.options import WorkerSettings
 from llm_gateway.gateway.processes import die_with, thread_count
 
 if TYPE_CHECKING:
@@ -76,9 +75,26 @@ def main(folder: Path) -> None:
     assert thread_count() in {0, 1}, "a fork would lose threads"
     gc.collect()
     gc.freeze()
-    for own in sorted(path.parent for path in folder.glob("*/config.yaml")):
-        sys.stdout.write(json.dumps({"name": own.name, **_start(own)}) + "\n")
-        sys.stdout.flush()
+    folders = sorted(path.parent for path in folder.glob("*/config.yaml"))
+    lanes = os.cpu_count() or 1
+    working = [_lane(folders[number::lanes], parent=os.getpid()) for number in range(lanes)]
+    sys.exit(sum(os.waitpid(pid, 0)[1] for pid in working) and 1)
+
+
+def _lane(folders: list[Path], *, parent: int) -> int:
+    """A process that starts one config after the other."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        die_with(parent, signal.SIGKILL)
+        for own in folders:
+            line = json.dumps({"name": own.name, **_start(own)}) + "\n"
+            os.write(1, line.encode())  # whole: the reasons are shorter than what a pipe takes at once
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def _start(own: Path) -> dict[str, Any]:
@@ -114,10 +130,8 @@ def _work(own: Path, listener: socket.socket, writing: int, *, supervisor: int) 
         from llm_gateway.gateway.worker import serve
 
         nursery.refresh_identity()
-        settings = WorkerSettings(
-            config=str(own / "config.yaml"), workers=1, debug=False, detailed_debug=False, graceful_timeout=1,
-            modules=str(own),
-        )  # fmt: skip
+        told = ["--config", str(own / "config.yaml"), "--modules", str(own), "--control", str(own / "control")]
+        settings = options.parse(told).worker_settings
         code = serve(listener, settings, Report(writing), supervisor=supervisor, announce=False)
     finally:
         os._exit(code)

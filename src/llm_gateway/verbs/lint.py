@@ -125,6 +125,11 @@ class Lint:
 
     files: tuple[Linted, ...]
 
+    @property
+    def fixable(self) -> bool:
+        """Has any finding a safe fix?"""
+        return any(finding.edits for linted in self.files for finding in linted.findings)
+
     def fixes(self) -> list[Fixed]:
         """What `--fix` would write."""
         from llm_gateway.model_config.lint.fix import fixes  # noqa: PLC0415 - only --fix needs it
@@ -176,8 +181,8 @@ def refuse_mistakes(stack: Stack, *, progress: Progress, force: bool = False) ->
     raise GatewayError(
         "E124",
         f"The gateway cannot work with {stack.config}.",
-        cause=f"Line {first.line}: {first.message} ({first.id}){more}. {first.why}",
-        next=f"{first.fix} All findings: llm-gateway lint {stack.config} (--force starts all the same)",
+        cause=f"{first.file}, line {first.line}: {first.message} ({first.id}){more}. {first.why} {first.fix}",
+        next=f"llm-gateway lint {stack.config} shows everything again; --force starts all the same",
         data={"findings": [finding.as_dict() for finding in findings]},
     )
 

@@ -42,7 +42,7 @@ def test_errors_stop_with_place_reason_and_way_out(situation, capsys):
     problem = caught.value.problem
     assert (problem.code, caught.value.exit_code) == ("E124", 1)
     assert str(here.config) in problem.message
-    assert "Line 5" in problem.cause
+    assert f"{here.config}, line 5" in problem.cause
     assert "C044" in problem.cause
     assert f"llm-gateway lint {here.config}" in problem.next
     assert "--force" in problem.next

@@ -162,3 +162,11 @@ def test_table_of_models(tmp_path):
 
 def test_models_of_an_unusable_file(tmp_path):
     assert models(str(tmp_path), context()).exit_code == 2
+
+
+def test_a_fix_that_cannot_be_written_is_said(files):
+    text = settings("success_callback: [langfuse, langfuse]\nnum_retries: 1\nnum_retries: 2")
+    (files / "twice.yaml").write_text(text)
+    done = run("lint", "twice.yaml", "--fix", folder=files)
+    assert "by hand" in done.stderr
+    assert (files / "twice.yaml").read_text() == text

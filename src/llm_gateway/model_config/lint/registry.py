@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "shape",
+    "required",
     "environment",
     "keys",
     "references",

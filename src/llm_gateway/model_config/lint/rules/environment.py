@@ -231,8 +231,9 @@ def no_master_key(document: Document, context: LintContext) -> Iterable[Found]:
 )
 def master_key_prefix(document: Document, context: LintContext) -> Iterable[Found]:
     node, value = _master_key(document, context)
-    if value and not value.startswith("sk-") and node is not None and node.kind == "string":
-        yield Found(node.at, "the master key does not begin with sk-", "Put sk- in front of it.")
+    if value and not value.startswith("sk-") and (node is None or node.kind == "string"):
+        at = node.at if node is not None else document.root.at
+        yield Found(at, "the master key does not begin with sk-", "Put sk- in front of it.")
 
 
 @rule(
