@@ -46,6 +46,12 @@ SETTINGS: tuple[Choice, ...] = (
     *(Choice(id_, "integer", port, text, minimum=1, maximum=65535) for id_, port, text in _PORTS),
     Choice("autoPorts", "boolean", default=False, description="Take the next free port where one is taken."),
     Choice(
+        "asIs",
+        "boolean",
+        default=False,
+        description="Give LiteLLM the config as it is, without what enabled services need (see llm-gateway plan).",
+    ),
+    Choice(
         "database",
         "boolean",
         default=True,

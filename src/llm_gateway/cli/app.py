@@ -133,6 +133,13 @@ def choice_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def choice_flag(id: str) -> Callable[..., Any]:  # noqa: A002
+    """Add the flag of one option or setting."""
+    from llm_gateway.verbs.context import catalogue  # noqa: PLC0415 - only verbs with choices need it
+
+    return _flag(next(choice for choice in catalogue() if choice.id == id))
+
+
 def _flag(choice: Choice) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     text = choice.description
     if choice.kind == "boolean":

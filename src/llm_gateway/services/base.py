@@ -104,13 +104,27 @@ def refuse_two_ports(draft: Draft, variable: str, named: int, setting: str) -> N
         )
 
 
+Operation = Literal["set", "append", "replace", "remove"]
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One entry of the effective config: set `path` unless the person's file sets it."""
+    """One entry of the effective config.
 
-    path: tuple[str, ...]
+    Attributes:
+        path: where in the config; a number is a place in a list.
+        value: what is set or put into the list; for `remove` the list's member to take out, None for the whole key.
+        reason: why, in one sentence; shown by `plan`.
+        operation: `set` unless the person's file sets `path`; `append` to the list at `path` unless it is in it;
+            `replace` what stands at `path`, and `remove` it. The last two go against the file, so `start` says them.
+        order: lower ones are applied first, equal ones in the order of the services.
+    """
+
+    path: tuple[str | int, ...]
     value: Any
     reason: str
+    operation: Operation = "set"
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +231,10 @@ class Service:
         processes: how it runs natively.
         probe: is it ready?
         after_ready: work inside the running service; idempotent.
-        gateway_settings: its part of the effective config, given the person's config.
+        gateway_settings: its part of the effective config, given the person's config with its includes. Asked of
+            every room, whether its service runs or not.
+        unused: for a service that runs: one sentence when this effective config (includes merged) does not use it,
+            with what to do; else "".
         start_early: start the processes before `needs` are ready; the processes wait by themselves.
     """
 
@@ -234,5 +251,6 @@ class Service:
     probe: Callable[[Stack], Probe] | None = None
     after_ready: Callable[[Run], None] = _nothing
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
+    unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()
     start_early: bool = False

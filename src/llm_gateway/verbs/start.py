@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from llm_gateway import home_files
 from llm_gateway.engines.native import Interrupted, NativeEngine
 from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.errors import GatewayError
 from llm_gateway.files import write_json
-from llm_gateway.model_config.load import load
+from llm_gateway.model_config import include
 from llm_gateway.probes import Deadline
 from llm_gateway.results import Result
+from llm_gateway.services import wiring
 from llm_gateway.verbs import summary
 from llm_gateway.verbs.context import (
     digest,
@@ -33,7 +34,7 @@ from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from llm_gateway.services.base import Stack
     from llm_gateway.verbs.context import Context
@@ -62,7 +63,7 @@ def start(context: Context, *, interrupted: threading.Event) -> Started:
         GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
     """
     timeout = context.choices.number("timeout")
-    load(context.config)
+    include.read(context.config)
     context.home.create()
     try:
         with changing(context.home, progress=context.progress, timeout=timeout, interrupted=interrupted):
@@ -83,7 +84,8 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     # What a killed start left running is not this start's; its ports are needed.
     Supervisor(context.home).shutdown(first=("gateway",))
     stack = home_files.write_home(make_stack(context))
-    _announce(context, stack, load(stack.config))
+    stack = replace(stack, warnings=(*stack.warnings, *wiring.notes(stack)))
+    _announce(context, stack)
     engine = NativeEngine(stack, context.progress)
     try:
         _begin_logs(stack)
@@ -108,14 +110,11 @@ def _begin_logs(stack: Stack) -> None:
             log.replace(log.with_suffix(".log.previous"))
 
 
-def _announce(context: Context, stack: Stack, config: Mapping[str, Any]) -> None:
+def _announce(context: Context, stack: Stack) -> None:
     context.progress.note(f"Home    {stack.home.root}")
     context.progress.note(f"Config  {stack.config}")
     for warning in stack.warnings:
         context.progress.note(f"  ! {warning}")
-    general = config.get("general_settings")
-    if isinstance(general, dict) and general.get("database_url"):
-        context.progress.note("  ! general_settings.database_url in the config is not used: DATABASE_URL counts.")
 
 
 def _running(context: Context) -> Started | None:
@@ -128,7 +127,8 @@ def _running(context: Context) -> Started | None:
     engine_alive = Supervisor(context.home).alive()
     if not saved or not engine_alive:
         return None
-    different = [name for name, value in wanted(context.choices).items() if saved["choices"][name][0] != value]
+    began = saved["choices"]  # without the settings that an older version did not know
+    different = [name for name, value in wanted(context.choices).items() if began.get(name, [value])[0] != value]
     different += other_servers(context.environment, saved)
     if str(context.config) != saved["config"]:
         different.insert(0, "config")
@@ -237,5 +237,5 @@ def check(context: Context) -> None:
     Raises:
         GatewayError: as `start` would.
     """
-    load(context.config)
+    include.read(context.config)
     wanted_stack(context)

@@ -86,18 +86,23 @@ def foreign_reference(document: Document, _context: LintContext) -> Iterable[Fou
             yield Found(node.at, f"{shown(trail)} is no reference that LiteLLM resolves", f"Write os.environ/{name}")
 
 
+def is_secret(trail: Path, text: str) -> bool:
+    """Does `text`, which stands at `trail`, look like a secret in plain text?"""
+    if not trail or REFERENCE in text or _FOREIGN.match(text):
+        return False
+    name = str(trail[-1]).lower().replace("-", "_")
+    if trail[0] == "environment_variables":
+        name = name.replace("_public_key", "")
+    in_url = _URL_PASSWORD.match(text)
+    bearer = name == "authorization" and len(text.split()[-1:]) == 1
+    by_name = (_SECRET_KEY.search(name) or bearer) and len(text) >= 8 and not _DUMMY.match(text)
+    return bool(by_name or (in_url and not in_url[1].startswith(("$", "os.environ", "<"))))
+
+
 def _secrets(document: Document) -> Iterator[tuple[Path, Node]]:
     """Values that look like secrets in plain text."""
     for trail, node in walk(document.root):
-        if node.kind != "string" or not trail or REFERENCE in node.value or _FOREIGN.match(node.value):
-            continue
-        name = str(trail[-1]).lower().replace("-", "_")
-        if trail[0] == "environment_variables":
-            name = name.replace("_public_key", "")
-        in_url = _URL_PASSWORD.match(node.value)
-        bearer = name == "authorization" and len(node.value.split()[-1:]) == 1
-        by_name = (_SECRET_KEY.search(name) or bearer) and len(node.value) >= 8 and not _DUMMY.match(node.value)
-        if by_name or (in_url and not in_url[1].startswith(("$", "os.environ", "<"))):
+        if node.kind == "string" and is_secret(trail, node.value):
             yield trail, node
 
 
