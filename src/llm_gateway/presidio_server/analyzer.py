@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_LONGEST = 1_000_000  # characters; spaCy's models take no more
 _FLAGS = re.DOTALL | re.MULTILINE | re.IGNORECASE
 # Where a language is not spoken in the country of the same code.
 _REGIONS = {"cs": "CZ", "da": "DK", "el": "GR", "ja": "JP", "ko": "KR", "sv": "SE", "uk": "UA", "zh": "CN"}
@@ -146,6 +147,8 @@ def _texts(body: Mapping[str, Any]) -> tuple[list[str], bool]:
     given = text if isinstance(text, list) else [text]
     if not all(isinstance(item, str | int | float) for item in given):
         raise Refused(400, "text must be a string or a list of strings.")
+    if any(len(str(item)) > _LONGEST for item in given):
+        raise Refused(413, f"A text may have {_LONGEST} characters.")
     # Half a pair is no character and spaCy refuses it. One character for one: the offsets stay true.
     return [_SURROGATES.sub("\ufffd", str(item)) for item in given], isinstance(text, list)
 
@@ -155,25 +158,26 @@ def _wishes(body: Mapping[str, Any]) -> dict[str, Any]:
     match = field(body, "allow_list_match", str, "a string") or "exact"
     if match not in {"exact", "regex"}:
         raise Refused(400, "allow_list_match must be exact or regex.")
-    flags = field(body, "regex_flags", int, "a whole number")
-    wishes = {
+    given_flags, allowed = field(body, "regex_flags", int, "a whole number"), strings(body, "allow_list")
+    flags = _FLAGS if given_flags is None else given_flags
+    try:
+        recognizers = [PatternRecognizer.from_dict(wanted) for wanted in objects(body, "ad_hoc_recognizers") or []]
+        for expression in (allowed or []) if match == "regex" else []:
+            re.compile(expression, flags)
+    except (TypeError, ValueError, AttributeError, KeyError, re.error) as error:
+        words = "Failed to parse /analyze request for AnalyzerEngine.analyze()."
+        raise Refused(400, f"{words} {error}") from None
+    return {
         "entities": strings(body, "entities"),
         "correlation_id": body.get("correlation_id"),
         "score_threshold": number(body, "score_threshold"),
         "return_decision_process": bool(body.get("return_decision_process")),
+        "ad_hoc_recognizers": recognizers,
         "context": strings(body, "context"),
-        "allow_list": strings(body, "allow_list"),
+        "allow_list": allowed,
         "allow_list_match": match,
-        "regex_flags": _FLAGS if flags is None else flags,
+        "regex_flags": flags,
     }
-    try:
-        recognizers = [PatternRecognizer.from_dict(wanted) for wanted in objects(body, "ad_hoc_recognizers") or []]
-        for expression in (wishes["allow_list"] or []) if match == "regex" else []:
-            re.compile(expression, wishes["regex_flags"])
-    except (TypeError, ValueError, AttributeError, KeyError, re.error) as error:
-        words = "Failed to parse /analyze request for AnalyzerEngine.analyze()."
-        raise Refused(400, f"{words} {error}") from None
-    return {**wishes, "ad_hoc_recognizers": recognizers}
 
 
 def _as_json(result: Any) -> dict[str, Any]:

@@ -79,7 +79,9 @@ def _places(body: Mapping[str, Any], name: str) -> list[dict[str, Any]] | None:
     for place in places or []:
         for offset in ("start", "end"):
             value = place.get(offset)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= length):
+            if value is not None and (
+                not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= length
+            ):
                 raise Refused(422, f"Invalid input, {offset} must be a position in the text.")
         if not isinstance(place.get("entity_type", ""), str):
             raise Refused(422, "Invalid input, entity_type must be a string.")
@@ -90,7 +92,9 @@ def _places(body: Mapping[str, Any], name: str) -> list[dict[str, Any]] | None:
 
 def _operators(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     wanted = field(body, name, dict, "an object of objects") or {}
-    if not all(isinstance(operator, dict) and isinstance(operator.get("type", ""), str) for operator in wanted.values()):
+    if not all(
+        isinstance(operator, dict) and isinstance(operator.get("type", ""), str) for operator in wanted.values()
+    ):
         raise Refused(400, f"{name} must be an object of objects.")
     operators: dict[str, Any] = AppEntitiesConvertor.operators_config_from_json(wanted)
     return operators

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import logging
 import os
@@ -29,8 +30,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     given = _arguments()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # On the way out of a request, not with it: queue lengths are no news.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait for their turn is no news
     try:
         engine = build_engine(dict(given.model))
     except OSError as error:
@@ -40,11 +40,10 @@ def main() -> None:
     warm_up(analyzer, anonymizer, [language for language, _ in given.model])
     gc.collect()
     gc.freeze()
-    sockets = [_listening(given.host, port) for port in (given.analyzer_port, given.anonymizer_port)]
-    by_port = dict(zip((listener.getsockname()[1] for listener in sockets), (analyzer, anonymizer), strict=True))
+    by_port = {given.analyzer_port: analyzer, given.anonymizer_port: anonymizer}
     server = create_server(
         application(by_port),
-        sockets=sockets,
+        sockets=[listener for port in by_port for listener in _listening(port)],
         threads=_THREADS,
         ident="presidio",
         channel_timeout=300,
@@ -97,16 +96,21 @@ def warm_up(analyzer: Api, anonymizer: Api, languages: Iterable[str]) -> None:
         sys.exit(f"presidio-server: the anonymizer does not work: {masked.body.decode()}")
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), backlog=256)
-    except OSError as error:
-        sys.exit(f"presidio-server: cannot listen on {host}:{port}: {error.strerror}")
+def _listening(port: int) -> list[socket.socket]:
+    """Loopback, both kinds: a client that is told `localhost` may try ::1 first, where nobody else must answer."""
+    sockets = []
+    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        try:
+            sockets.append(socket.create_server((host, port), family=family, backlog=256))
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:
+                continue  # no IPv6 here
+            sys.exit(f"presidio-server: cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}")
+    return sockets
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="presidio-server", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--analyzer-port", type=int, required=True)
     parser.add_argument("--anonymizer-port", type=int, required=True)
     parser.add_argument("--model", action="append", type=_model, required=True, metavar="LANGUAGE=PACKAGE|DIRECTORY")

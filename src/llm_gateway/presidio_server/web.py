@@ -84,31 +84,30 @@ class Api:
         routes: what answers a method and a path; a handler may raise `Refused`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        routes: Mapping[tuple[str, str], Callable[[Request], Response]],
-    ) -> None:
+    def __init__(self, name: str, routes: Mapping[tuple[str, str], Callable[[Request], Response]]) -> None:
+        self._name = name
         healthy = Response(200, f"Presidio {name} service is up".encode(), "text/html; charset=utf-8")
         self._routes = {("GET", "/health"): lambda _request: healthy, **routes}
 
     def answer(self, request: Request) -> Response:
         """Answer; never raises."""
-        method = "GET" if request.method == "HEAD" else request.method
-        handler = self._routes.get((method, request.path))
         try:
-            if handler is None:
-                known = any(path == request.path for _, path in self._routes)
-                raise Refused(405, f"{request.path} does not take {method}.") if known else Refused(
-                    404, "This server has no such address. Are the analyzer's and the anonymizer's address mixed up?"
-                )
-            if len(request.body) > LARGEST_BODY:
-                raise Refused(413, f"The request's body is larger than {LARGEST_BODY} bytes.")
-            return handler(request)
+            return self._handler(request)(request)
         except Refused as refused:
             return reply({"error": refused.message}, status=refused.status)
         except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer and the log a place
             # Not the message: it may hold the text that was to be masked.
             place = "".join(traceback.format_tb(error.__traceback__)[-3:])
-            _LOG.error("%s %s failed with %s at\n%s", method, request.path, type(error).__name__, place)
+            _LOG.error("%s %s failed with %s at\n%s", request.method, request.path, type(error).__name__, place)
             return reply({"error": "Internal server error"}, status=500)
+
+    def _handler(self, request: Request) -> Callable[[Request], Response]:
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = self._routes.get((method, request.path))
+        if handler is None and any(path == request.path for _, path in self._routes):
+            raise Refused(405, f"{request.path} does not take {method}.")
+        if handler is None:
+            raise Refused(404, f"The {self._name} has no such address. Is it mixed up with another service's?")
+        if len(request.body) > LARGEST_BODY:
+            raise Refused(413, f"The request's body is larger than {LARGEST_BODY} bytes.")
+        return handler
