@@ -57,6 +57,12 @@ def entities(text: str, language: str = "en") -> dict[str, str]:
     return chosen
 
 
+def named(text: str) -> list[str]:
+    """The entities that `text` names itself."""
+    found = [match["name"] for part in _parts(text) if (match := _ENTITY.fullmatch(part))]
+    return [name for name in found if name != _ALL]
+
+
 def entities_problem(text: str) -> str:
     """What is allowed, where `text` is not; else ""."""
     good = all(_ENTITY.fullmatch(part) for part in _parts(text))

@@ -1,6 +1,6 @@
 """Langfuse: tracing. This version runs no server; it uses the one that the person names.
 
-LiteLLM 1.106.2 with the callback `langfuse` sends OTLP to LANGFUSE_HOST with both keys (facts/langfuse.md section 8).
+LiteLLM 1.106.2 with the callback `langfuse` sends OTLP to LANGFUSE_HOST with both keys (seen on the wire).
 Without LANGFUSE_HOST it would send to Langfuse's cloud, so the kit's lines always name a host.
 """
 

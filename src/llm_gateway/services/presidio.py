@@ -24,6 +24,8 @@ from llm_gateway.services import presidio_guardrail
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Service, Stack, refuse_two_ports
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llm_gateway.discovery import Findings
 
 BASES = ("PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE")
@@ -139,25 +141,28 @@ def processes(stack: Stack) -> tuple[Process, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PresidioProbe:
-    """Ready when each address answers as the service that it should be: a swap is not ready."""
+    """Ready when both addresses are healthy and neither says that it is the other service."""
 
     analyzer: str
     anonymizer: str
 
     def __call__(self) -> str:
-        for name, base in (("Analyzer", self.analyzer), ("Anonymizer", self.anonymizer)):
-            bodies: list[bytes] = []
+        addresses = {"Analyzer": self.analyzer, "Anonymizer": self.anonymizer}
+        return _wrong("Analyzer", "Anonymizer", addresses) or _wrong("Anonymizer", "Analyzer", addresses)
 
-            def accept(body: bytes, name: str = name, bodies: list[bytes] = bodies) -> bool:
-                bodies.append(body)
-                return name.encode() in body
 
-            reason = HttpProbe(f"{base}/health", accept=accept)()
-            if reason and bodies:
-                return f"{base}/health is not the {name.lower()}'s; are the two addresses mixed up?"
-            if reason:
-                return reason
-        return ""
+def _wrong(name: str, other: str, addresses: Mapping[str, str]) -> str:
+    """Why the service `name` is not ready. A server of somebody's own may be both, or call itself otherwise."""
+    said: list[str] = []
+
+    def accept(body: bytes) -> bool:
+        said.append(body.decode(errors="replace"))
+        return name in said[0] or other not in said[0]
+
+    reason = HttpProbe(f"{addresses[name]}/health", accept=accept)()
+    if reason and said:
+        return f"{addresses[name]} is the {other.lower()}, not the {name.lower()}; are the two addresses mixed up?"
+    return reason
 
 
 def _bases(stack: Stack) -> tuple[str, str]:
@@ -179,9 +184,8 @@ def after_ready(run: Run) -> None:
     Raises:
         PreconditionError: E341.
     """
-    wanted = set(masking.entities(run.stack.choices.text("presidioEntities")))
-    if run.stack.choices.text("presidioEntities") == "":
-        wanted = set()
+    # What ALL stands for is not the same in every release of Presidio, so only what a person named counts.
+    wanted = set(masking.named(run.stack.choices.text("presidioEntities")))
     known: set[str] = set()
     for language in _languages(run.stack):
         found = _entities(_bases(run.stack)[0], language)
