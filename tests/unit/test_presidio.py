@@ -201,9 +201,14 @@ def test_answers_are_remembered_for_exactly_their_request_and_not_for_ever():
     assert known.get(b"a") is None
     known.put(b"a", b"1")
     assert (known.get(b"a"), known.get(b"b")) == (b"1", None)
-    known.put(b"long", b"x" * 5000)
-    assert known.get(b"long") is None
-    for number in range(4096):
-        known.put(str(number).encode(), b"")
-    assert known.get(b"a") is None
-    assert known.get(b"4095") == b""
+    megabyte = b"x" * 2**20
+    for number in range(7):
+        known.put(str(number).encode(), megabyte)
+    assert known.get(b"a") == b"1"  # used just now, so others go first
+    known.put(b"7", megabyte)
+    known.put(b"8", megabyte)
+    assert (known.get(b"a"), known.get(b"0"), known.get(b"8")) == (b"1", None, megabyte)
+    known.put(b"too much", megabyte * 9)
+    assert known.get(b"too much") is None
+    known.put(b"a", b"2")
+    assert known.get(b"a") == b"2"

@@ -11,8 +11,8 @@ import os
 import threading
 from collections import OrderedDict
 
-_ENTRIES = 4096
-_LARGEST = 4096  # bytes of an answer; together at most 16 MB, seldom more than 1
+_BYTES = 8 * 1024 * 1024  # of answers; one takes 100 for each thing found
+_OVERHEAD = 200  # what remembering costs besides
 
 
 class AnswerCache:
@@ -21,6 +21,7 @@ class AnswerCache:
     def __init__(self) -> None:
         self._key = os.urandom(32)
         self._answers: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def _digest(self, request: bytes) -> bytes:
@@ -36,10 +37,12 @@ class AnswerCache:
             return answer
 
     def put(self, request: bytes, answer: bytes) -> None:
-        """Remember a good answer; the one unused for longest goes."""
-        if len(answer) > _LARGEST:
-            return
+        """Remember a good answer; those unused for longest go."""
+        digest = self._digest(request)
         with self._lock:
-            self._answers[self._digest(request)] = answer
-            if len(self._answers) > _ENTRIES:
-                self._answers.popitem(last=False)
+            if digest not in self._answers:
+                self._answers[digest] = answer
+                self._bytes += len(answer) + _OVERHEAD
+            while self._bytes > _BYTES:
+                _, gone = self._answers.popitem(last=False)
+                self._bytes -= len(gone) + _OVERHEAD
