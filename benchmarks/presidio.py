@@ -33,7 +33,7 @@ from llm_gateway.masking import PACKAGED
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.progress import Progress
 from llm_gateway.requirements import requirements
-from llm_gateway.services.presidio import PresidioProbe
+from llm_gateway.services.presidio import ENVIRONMENT, PresidioProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ def served(kind: str, python: Path, folder: Path) -> Iterator[Served]:
     if kind == "kit":
         server: list[str | Path] = [python, Path(presidio_server.__file__).parent, "--model", f"en={PACKAGED['en']}"]
         commands = [[*server, "--analyzer-port", str(analyzer), "--anonymizer-port", str(anonymizer)]]
-        variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        variables = dict(ENVIRONMENT)
     else:
         gunicorn: list[str | Path] = [python, "-m", "gunicorn", "--workers", "1", "--timeout", "120"]
         gunicorn += ["--chdir", Path(__file__).parent, "--log-level", "error"]

@@ -20,7 +20,7 @@ from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.masking import PACKAGED
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.requirements import requirements
-from llm_gateway.services.presidio import PresidioProbe
+from llm_gateway.services.presidio import ENVIRONMENT, PresidioProbe
 from support.home import free_ports, shared_venvs
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def serving(*, environ: dict[str, str] | None = None) -> Iterator[Server]:
     command = [python(), Path(presidio_server.__file__).parent, "--model", f"en={PACKAGED['en']}"]
     command += ["--analyzer-port", str(analyzer), "--anonymizer-port", str(anonymizer)]
     # A bare environment, as the trampoline gives it.
-    process = subprocess.Popen(command, env=environ or {}, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env={**ENVIRONMENT, **(environ or {})}, stderr=subprocess.PIPE, text=True)
     server = Server(process, f"http://127.0.0.1:{analyzer}", f"http://127.0.0.1:{anonymizer}")
     try:
         reason = wait(

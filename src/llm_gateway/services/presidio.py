@@ -33,8 +33,12 @@ _PORTS = ("presidioAnalyzerPort", "presidioAnonymizerPort")
 _SEED = ("http://localhost:5001", "http://localhost:5002")
 _MEMORY = 800 * 2**20  # the gateway and Presidio with one language; `start` counts the whole stack
 _PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
-# One thread per calculation: the server does several texts side by side. Two arenas: memory goes back.
-_QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+# One thread per calculation: the server does several texts side by side. The other three make glibc give memory back:
+# without them one text of 200 kB leaves the process with 580 MB for good, with them with 175.
+ENVIRONMENT = {
+    **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    **{"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"},
+}
 
 
 def place(draft: Draft) -> Placement:
@@ -136,7 +140,7 @@ def processes(stack: Stack) -> tuple[Process, ...]:
     argv += ["--analyzer-port", str(stack.ports[_PORTS[0]]), "--anonymizer-port", str(stack.ports[_PORTS[1]])]
     for language, directory in _languages(stack).items():
         argv += ["--model", f"{language}={directory or masking.PACKAGED[language]}"]
-    return (Process("presidio", tuple(argv), extra=_QUIET),)
+    return (Process("presidio", tuple(argv), extra=ENVIRONMENT),)
 
 
 @dataclass(frozen=True, slots=True)
