@@ -36,8 +36,11 @@ _PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
 # One thread per calculation: the server does several texts side by side. The other three make glibc give memory back:
 # without them one text of 200 kB leaves the process with 580 MB for good, with them with 175.
 ENVIRONMENT = {
-    **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    **{"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"},
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000",
 }
 
 
