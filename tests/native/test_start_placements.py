@@ -242,7 +242,8 @@ def test_a_known_master_key_in_the_config_stays_on_loopback(tmp_path: Path) -> N
     config.write_text("model_list: []\ngeneral_settings:\n  master_key: sk-password\n", encoding="utf-8")
     with home("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false") as made:
         flags = ("start", "--config", str(config), "--bind", "0.0.0.0", "--detach")
-        assert made.error(*flags, code=2)["code"] == "E521"
+        assert made.error(*flags, code=1)["code"] == "E124"
+        assert made.error(*flags, "--force", code=2)["code"] == "E521"
 
 
 def test_a_callback_beside_the_config_is_found(tmp_path: Path) -> None:

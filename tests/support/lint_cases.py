@@ -146,6 +146,11 @@ CASES: dict[str, Case] = {
         settings("health_check_interval: 60", "router_settings"),
         settings("health_check_interval: 60", "general_settings"),
     ),
+    "C068": Case(
+        params(f"{KEY}, timeout: 30s"),
+        params(f"{KEY}, timeout: '30', stream_timeout: os.environ/SECONDS"),
+        where_good=variables(SECONDS="5"),
+    ),
     # environment
     "C030": Case(MODEL, MODEL, where={"unset": ["OPENAI_API_KEY"]}, where_good={}),
     "C031": Case(params("api_key: '${OPENAI_API_KEY}'"), MODEL),

@@ -14,15 +14,23 @@ if TYPE_CHECKING:
 
 
 class Upstream:
-    """What the server saw, and the gate its streams wait at."""
+    """What the server saw, the gate its streams wait at, and `open`, without which it answers nothing."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+        self.closing = threading.Event()
+        self.pieces, self.pause = 0, 0.0
         self.port = 0
         self.scheme = "http"
+
+    def pace(self, seconds: float, *, pieces: int = 15) -> None:
+        """Let each stream last so long: this many further pieces at equal distances."""
+        self.pieces, self.pause = pieces, seconds / pieces
 
     def model(self, name: str = "demo-chat", *, host: str = "127.0.0.1") -> dict[str, Any]:
         """An entry for `model_list` that leads here."""
@@ -42,10 +50,12 @@ def _chunk(content: str, finish: str | None = None) -> bytes:
 def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else headers and body wait 40 ms for each other
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             upstream.requests.append(body)
+            upstream.open.wait(30)
             if body.get("stream"):
                 self._stream()
                 return
@@ -70,6 +80,9 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
             upstream.waiting.set()
             upstream.gate.wait(30)
             try:
+                for number in range(upstream.pieces):
+                    upstream.closing.wait(upstream.pause)
+                    self.wfile.write(_chunk(f"{number} "))
                 self.wfile.write(_chunk("last", "stop") + b"data: [DONE]\n\n")
             except OSError:
                 return
@@ -97,6 +110,8 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Upstream]:
         yield upstream
     finally:
         upstream.gate.set()
+        upstream.open.set()
+        upstream.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -28,6 +28,7 @@ VERBS = (
     "start",
     "stop",
     "restart",
+    "reload",
     "status",
     "logs",
     "seed",

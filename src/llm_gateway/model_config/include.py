@@ -24,23 +24,32 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: E120 to E122 for a file that is unusable, E123 for an `include` that is no list of files.
     """
-    config = load(path)
+    (_, config), *included = _load_all(path)
     merged = dict(config)
-    pending = [(entry, path) for entry in _entries(config, path)]
-    loaded = {_absolute(path)}
-    while pending:
-        entry, declared = pending.pop(0)
-        where = _find(entry, declared, path)
-        if where in loaded:
-            continue
-        loaded.add(where)
-        included = load(where)
-        pending += [(inner, where) for inner in _entries(included, where)]
-        for name, value in included.items():
+    for _, part in included:
+        for name, value in part.items():
             mine = merged.get(name)
             merged[name] = [*mine, *value] if isinstance(mine, list) and isinstance(value, list) else value
     merged.pop("include", None)
     return merged
+
+
+def files(path: Path) -> list[Path]:
+    """The config and every file that it includes. Errors as `read`."""
+    return [where for where, _ in _load_all(path)]
+
+
+def _load_all(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Each file once with what it holds, in the order in which LiteLLM merges them."""
+    found = {_absolute(path): load(path)}
+    pending = [(entry, path) for entry in _entries(found[_absolute(path)], path)]
+    while pending:
+        entry, declared = pending.pop(0)
+        where = _find(entry, declared, path)
+        if where not in found:
+            found[where] = load(where)
+            pending += [(inner, where) for inner in _entries(found[where], where)]
+    return list(found.items())
 
 
 def anchor(config: Mapping[str, Any], directory: Path) -> dict[str, Any]:

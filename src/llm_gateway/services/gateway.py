@@ -62,9 +62,14 @@ def prepare(run: Run) -> None:
     Raises:
         InputError: E520, the master key is one that LiteLLM refuses to start with; E521, a known one for everybody.
     """
-    _refuse_weak_master_key(run.stack)
+    refuse_weak_master_key(run.stack)
     _go_ahead(run.home).unlink(missing_ok=True)
     write_effective(run.stack)
+    prepare_database_client(run)
+
+
+def prepare_database_client(run: Run) -> None:
+    """Make LiteLLM's database client for the installed version, where it is not there yet."""
     if not run.stack.runs("postgres"):
         return
     run.step.detail("preparing the database client")
@@ -100,7 +105,7 @@ def _runtime_file(home: Home) -> Path:
     return home.specs / "prisma.json"
 
 
-def _refuse_weak_master_key(stack: Stack) -> None:
+def refuse_weak_master_key(stack: Stack) -> None:
     """LiteLLM ends at boot with exit code 3 for these (facts/litellm.md section 1), after five seconds of imports."""
     key = master_key(stack)
     bind = stack.choices.text("bind")
@@ -190,9 +195,15 @@ def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
 
 
 def processes(stack: Stack) -> tuple[Process, ...]:
-    """The launcher, which owns the socket and forks the workers."""
+    return (launcher(stack, stack.home.effective_config),)
+
+
+def launcher(stack: Stack, config: Path) -> Process:
+    """The launcher, which owns the socket and forks the workers, with an effective config."""
+    from llm_gateway.services.registry import SERVICES  # noqa: PLC0415 - the registry holds this room too
+
     choices = stack.choices
-    argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(stack.home.effective_config)]
+    argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(config)]
     argv += ["--host", choices.text("bind"), "--port", str(stack.ports["gatewayPort"])]
     argv += ["--workers", str(stack.workers), "--control", str(stack.home.socket("launcher.sock"))]
     argv += [
@@ -207,20 +218,18 @@ def processes(stack: Stack) -> tuple[Process, ...]:
         argv.append("--debug")
     if not choices.flag("preload"):
         argv.append("--no-preload")
-    return (
-        Process(
-            "gateway",
-            tuple(argv),
-            full_environment=True,
-            stop_seconds=9,
-            extra={
-                **network_environment(stack.values, local_hosts=_local_hosts(stack)),
-                **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
-                **read_json(_runtime_file(stack.home)),
-            },
-            unset=() if stack.runs("postgres") else ("DATABASE_URL",),
-            attempts=1,  # the launcher has tried three times itself
-        ),
+    return Process(
+        "gateway",
+        tuple(argv),
+        reads_spec=True,
+        stop_seconds=9,
+        extra={
+            **network_environment(stack.values, local_hosts=_local_hosts(stack)),
+            **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
+            **read_json(_runtime_file(stack.home)),
+        },
+        unset=tuple(name for service in SERVICES for name in service.hidden(stack)),
+        attempts=1,  # the launcher has tried three times itself
     )
 
 

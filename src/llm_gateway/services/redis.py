@@ -195,6 +195,18 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def hidden(stack: Stack) -> tuple[str, ...]:
+    """The address of a server that the kit does not run: LiteLLM would wait for it at each start (10 s, measured).
+
+    It looks for a Redis wherever REDIS_HOST is set, whatever the config says about caching. An address that a person
+    wrote stays: the config may name it.
+    """
+    lines = stack.lines["redis"]
+    if stack.runs("redis") or any(stack.values[line.name] != line.value for line in lines):
+        return ()
+    return tuple(line.name for line in lines)
+
+
 def _answers(stack: Stack) -> tuple[str, str] | None:
     """An external server is reached; the kit's own is watched by its supervisor."""
     if stack.placements["redis"].where != "external":
@@ -213,6 +225,7 @@ REDIS = Service(
     prepare=prepare,
     processes=processes,
     probe=probe,
+    hidden=hidden,
     gateway_settings=gateway_settings,
     unused=unused,
     checks=(Check("D211", "The external Redis answers", _answers),),

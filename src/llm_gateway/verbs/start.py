@@ -29,6 +29,7 @@ from llm_gateway.verbs.context import (
     wanted,
     wanted_stack,
 )
+from llm_gateway.verbs.lint import refuse_mistakes
 from llm_gateway.verbs.locking import call_off, changing
 from llm_gateway.verbs.seed import seed_stack
 
@@ -52,12 +53,13 @@ class Started:
     fresh: bool
 
 
-def start(context: Context, *, interrupted: threading.Event) -> Started:
+def start(context: Context, *, interrupted: threading.Event, force: bool = False) -> Started:
     """Bring the stack up, or find it up.
 
     Args:
         context: home and choices.
         interrupted: set by a signal handler to call the start off.
+        force: start with a config of which the lint says that it cannot work, too.
 
     Raises:
         GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
@@ -69,7 +71,7 @@ def start(context: Context, *, interrupted: threading.Event) -> Started:
         with changing(context.home, progress=context.progress, timeout=timeout, interrupted=interrupted):
             home_files.adopt_env(context.home)
             context = reopen(context)
-            return _running(context) or _bring_up(context, Deadline(timeout), interrupted)
+            return _running(context) or _bring_up(context, Deadline(timeout), interrupted, force=force)
     except Interrupted:
         raise GatewayError(
             "E314",
@@ -79,12 +81,13 @@ def start(context: Context, *, interrupted: threading.Event) -> Started:
         ) from None
 
 
-def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event) -> Started:
+def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event, *, force: bool) -> Started:
     began = time.monotonic()
     # What a killed start left running is not this start's; its ports are needed.
     Supervisor(context.home).shutdown(first=("gateway",))
-    stack = home_files.write_home(make_stack(context))
-    stack = replace(stack, warnings=(*stack.warnings, *wiring.notes(stack)))
+    stack = make_stack(context)
+    mistakes = refuse_mistakes(stack, progress=context.progress, force=force)
+    stack = home_files.write_home(replace(stack, warnings=(*stack.warnings, *mistakes, *wiring.notes(stack))))
     _announce(context, stack)
     engine = NativeEngine(stack, context.progress)
     try:
@@ -96,7 +99,7 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     except BaseException:
         engine.stop()
         raise
-    write_json(context.home.running_file, record(context, stack))
+    write_json(context.home.running_file, record(stack))
     seconds = time.monotonic() - began
     result = summary.started(stack, reports=reports, seconds=seconds)
     return Started(stack, engine, result, fresh=True)
@@ -151,7 +154,7 @@ def _running(context: Context) -> Started | None:
     files = ((stack.config, "config_sha256"), (context.home.env_file, "env_sha256"))
     edited = [path for path, name in files if digest(path) != saved[name]]
     warnings = tuple(
-        f"{path} was edited since the gateway started; llm-gateway restart takes it over." for path in edited
+        f"{path} was edited since the gateway started; llm-gateway reload takes it over." for path in edited
     )
     return Started(stack, engine, summary.already_running(stack, warnings=warnings), fresh=False)
 
@@ -231,11 +234,11 @@ def on_signals(event: threading.Event) -> Callable[[], None]:
     return restore
 
 
-def check(context: Context) -> None:
-    """Refuse bad choices before a restart stops what runs: the config loads, and the plan holds.
+def check(context: Context, *, force: bool = False) -> None:
+    """Refuse bad choices before a restart stops what runs: the config loads and can work, and the plan holds.
 
     Raises:
         GatewayError: as `start` would.
     """
     include.read(context.config)
-    wanted_stack(context)
+    refuse_mistakes(wanted_stack(context), progress=context.progress, force=force)

@@ -41,6 +41,7 @@ _SHORTEST = 16
     "warning",
     "a variable that is not set",
     why="LiteLLM puts nothing in its place: the provider refuses the call, or the part that needs it does not start.",
+    fatal=True,
 )
 def unset_variable(document: Document, context: LintContext) -> Iterable[Found]:
     declared = document.section("environment_variables").value
@@ -54,7 +55,8 @@ def unset_variable(document: Document, context: LintContext) -> Iterable[Found]:
         where = shown(trail) + (f" and {len(uses) - 1} more" if len(uses) > 1 else "")
         state = "is empty" if context.is_named(name) else "is set neither in the environment nor in .env"
         message = f"{name} {state} (for {where})"
-        yield Found(node.at, message, f"Set it: add {name}=… to .env", "error" if needed else None)
+        stops = needed is not None and needed[0][-1] != "database_url"  # LiteLLM comes up without a database, too
+        yield Found(node.at, message, f"Set it: add {name}=… to .env", "error" if needed else None, fatal=stops)
 
 
 def _needed_at_start(document: Document, trail: Path) -> bool:
@@ -177,7 +179,9 @@ _GENERATE = (
     "C034",
     "error",
     "a master key that everybody knows or can guess",
-    why="The master key is the admin's password: whoever has it makes keys and spends your money.",
+    why="The master key is the admin's password: whoever has it makes keys and spends your money. On loopback a known "
+    "one in .env, or with startWithDefaults, is a warning.",
+    fatal=True,
 )
 def weak_master_key(document: Document, context: LintContext) -> Iterable[Found]:
     node, value = _master_key(document, context)
@@ -189,8 +193,12 @@ def weak_master_key(document: Document, context: LintContext) -> Iterable[Found]
     if value == "sk-1234" and not permitted:  # LiteLLM 1.106.2's own check at boot
         yield Found(at, "the master key is a publicly known default, and LiteLLM refuses to start with it", _GENERATE)
     elif known:
-        lenient = (context.start_with_defaults and context.loopback) or permitted
-        yield Found(at, "the master key is a publicly known default", _GENERATE, "warning" if lenient else "error")
+        in_file = node is not None and not str(node.value).startswith(REFERENCE)
+        lenient = context.loopback and (context.start_with_defaults or permitted or not in_file)
+        severity: Severity = "warning" if lenient else "error"
+        # A config travels to other machines, so there it is an error; it harms nobody yet on loopback.
+        message = "the master key is a publicly known default"
+        yield Found(at, message, _GENERATE, severity, fatal=not context.loopback)
     elif len(value) < _SHORTEST or _SEED_WORDS.match(value):
         yield Found(at, "the master key is short or made of words", _GENERATE, "warning")
 
@@ -202,7 +210,7 @@ def _permitted(document: Document, context: LintContext) -> bool:
     return (setting is not None and setting.value is True) or variable in {"true", "1"}
 
 
-@rule("C035", "error", "no master key", why="LiteLLM refuses to start without a master key.")
+@rule("C035", "error", "no master key", why="LiteLLM refuses to start without a master key.", fatal=True)
 def no_master_key(document: Document, context: LintContext) -> Iterable[Found]:
     node, value = _master_key(document, context)
     if _permitted(document, context):

@@ -40,7 +40,13 @@ def _is_other_file(document: Document) -> bool:
     return bool(document.root.value) and not any(name in known for name in document.root.value)
 
 
-@rule("C018", "error", "another kind of file", why="LiteLLM finds nothing that it knows in it, and has no models.")
+@rule(
+    "C018",
+    "error",
+    "another kind of file",
+    why="LiteLLM finds nothing that it knows in it, and has no models.",
+    fatal=True,
+)
 def other_file(document: Document, _context: LintContext) -> Iterable[Found]:
     if _is_other_file(document):
         kind = next((what for name, what in _OTHER_FILES.items() if name in document.root.value), "something else")
@@ -82,7 +88,7 @@ def unknown_setting(document: Document, _context: LintContext) -> Iterable[Found
                 yield Found(model.node.key_at(name), f"{model.shown}: a model has no {name}", hint)
 
 
-@rule("C029", "warning", "a setting in the wrong section", why=_IGNORED)
+@rule("C029", "warning", "a setting in the wrong section", why=_IGNORED, fatal=True)
 def wrong_section(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()
     for section in _SETTINGS:

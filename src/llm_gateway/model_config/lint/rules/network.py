@@ -110,6 +110,7 @@ def localhost_in_container(document: Document, context: LintContext) -> Iterable
     "error",
     "a compromised or vulnerable LiteLLM",
     why="1.82.7 and 1.82.8 carried malware that steals credentials; below 1.83.10 an admin route runs any code.",
+    fatal=True,
 )
 def bad_version(document: Document, context: LintContext) -> Iterable[Found]:
     version = (context.packages or {}).get("litellm", "")

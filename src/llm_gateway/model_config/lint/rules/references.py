@@ -97,6 +97,7 @@ def _named_in_settings(document: Document) -> set[str]:
     "error",
     "a callback that does not exist",
     why="Under `callbacks` it stops the start; in the other lists it is ignored and nothing is logged.",
+    fatal=True,
 )
 def unknown_callback(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()["callbacks"]
@@ -178,7 +179,13 @@ def wildcard(document: Document, _context: LintContext) -> Iterable[Found]:
                 yield Found(other.node.at, message, "Remove it, or give it what the wildcard does not have.")
 
 
-@rule("C048", "error", "code that cannot be found", why="LiteLLM imports it at the start, and stops when that fails.")
+@rule(
+    "C048",
+    "error",
+    "code that cannot be found",
+    why="LiteLLM imports it at the start, and stops when that fails.",
+    fatal=True,
+)
 def missing_code(document: Document, _context: LintContext) -> Iterable[Found]:
     for what, node in _code(document):
         text = node.value

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from llm_gateway.model_config.lint.context import LintContext
     from llm_gateway.model_config.lint.document import Document, Node
+    from llm_gateway.model_config.lint.findings import Severity
 
 _KINDS = {"mapping": "object", "sequence": "array"}
 _WORDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number",
@@ -22,6 +23,7 @@ _WORDS = {"object": "a mapping", "array": "a list", "string": "text", "integer":
 _LIST_SECTIONS = ("model_list", "guardrails", "credential_list", "search_tools", "prompts", "policy_attachments")
 _MAPPING_SECTIONS = ("litellm_settings", "general_settings", "router_settings", "environment_variables", "mcp_servers",
                      "callback_settings")  # fmt: skip
+_IGNORED_SECTIONS = ("router_settings", "callback_settings", "prompts", "policy_attachments")  # LiteLLM comes up
 # load_config iterates over these without looking first.
 _NO_NULL = ("callbacks", "success_callback", "failure_callback", "audit_log_callbacks")
 _FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
@@ -85,13 +87,17 @@ def wrong_type(document: Document, _context: LintContext) -> Iterable[Found]:
                 continue  # one object of the person's own may stand without a list
             if name.endswith(("callback", "callbacks")) and child.kind == "string":
                 edits = (Edit("set", (*document.section(section).path, name), [child.value]),)
-            yield Found(child.at, message, f"Write {expected}.", "error" if fatal or edits else None, edits)
+            severity: Severity | None = "error" if fatal or edits else None
+            yield Found(child.at, message, f"Write {expected}.", severity, edits, fatal=fatal)
     for model in document.models:
         for name, child, message, expected in _typed(model.params, known["litellm_params"], "litellm_params."):
             quote = child.kind == "date" or (expected == "text" and child.kind in {"integer", "number"})
             edits = (Edit("set", (*model.params.path, name), str(child.value)),) if quote else ()
             fix = "Put quotes around it." if quote else f"Write {expected}."
-            yield Found(child.at, f"{message}; LiteLLM drops {model.shown}", fix, "error", edits)
+            # Without a name to look at, LiteLLM stops before it could drop the deployment.
+            stops = name == "model"
+            then = "LiteLLM stops on it" if stops else f"LiteLLM drops {model.shown}"
+            yield Found(child.at, f"{message}; {then}", fix, "error", edits, fatal=stops)
         for _, child, message, expected in _typed(model.info, known["model_info"], "model_info."):
             yield Found(child.at, f"{message}; LiteLLM drops {model.shown}", f"Write {expected}.", "error")
 
@@ -100,27 +106,30 @@ _FATAL = {
     ("general_settings", "master_key"),
     ("litellm_settings", "max_budget"),
     ("router_settings", "model_group_alias"),
+    *((section, name) for section in ("litellm_settings", "router_settings") for name in _FALLBACKS),
 }
 
 
 def _sections(document: Document) -> Iterator[Found]:
-    for name in _LIST_SECTIONS:
-        section = document.root.get(name)
-        if section is not None and section.kind != "sequence":
-            yield Found(section.at, f"{name} is {_named(section)}, not a list", "Begin each entry with `- `.", "error")
-    for name in _MAPPING_SECTIONS:
-        section = document.root.get(name)
-        if section is not None and section.kind != "mapping":
-            yield Found(section.at, f"{name} is {_named(section)}, not a mapping", "Write `key: value` lines.", "error")
+    for names, kind, wanted, fix in (
+        (_LIST_SECTIONS, "sequence", "a list", "Begin each entry with `- `."),
+        (_MAPPING_SECTIONS, "mapping", "a mapping", "Write `key: value` lines."),
+    ):
+        for name in names:
+            section = document.root.get(name)
+            if section is not None and section.kind != kind:
+                message = f"{name} is {_named(section)}, not {wanted}"
+                yield Found(section.at, message, fix, "error", fatal=name not in _IGNORED_SECTIONS)
     for index, entry in enumerate(document.root.list("model_list")):
         if entry.kind != "mapping":
             message = f"model_list[{index}] is {_named(entry)}, not a mapping"
-            yield Found(entry.at, message, "Give it model_name and litellm_params.", "error")
+            yield Found(entry.at, message, "Give it model_name and litellm_params.", "error", fatal=True)
             continue
         for name in ("litellm_params", "model_info"):
             child = entry.get(name)
             if child is not None and child.kind != "mapping":
-                yield Found(child.at, f"{name} is {_named(child)}, not a mapping", "Write `key: value` lines.", "error")
+                message = f"{name} is {_named(child)}, not a mapping"
+                yield Found(child.at, message, "Write `key: value` lines.", "error", fatal=True)
     yield from _fallback_entries(document)
 
 
@@ -130,10 +139,34 @@ def _fallback_entries(document: Document) -> Iterator[Found]:
             for entry in document.section(section).list(name):
                 if entry.kind != "mapping" or len(entry.value) != 1:
                     fix = "Write one `- model: [other, …]` line for each model."
-                    yield Found(entry.at, f"an entry of {name} must map one model to its fallbacks", fix, "error")
+                    message = f"an entry of {name} must map one model to its fallbacks"
+                    yield Found(entry.at, message, fix, "error", fatal=True)
 
 
-@rule("C027", "error", "a required field is missing", why="LiteLLM reads it without asking whether it is there.")
+@rule(
+    "C068",
+    "error",
+    "a timeout that is no number",
+    why="LiteLLM takes the word as it is, and each call that it is for is answered with 500.",
+)
+def timeout_word(document: Document, _context: LintContext) -> Iterable[Found]:
+    places = [(document.section("litellm_settings"), "request_timeout", True)]
+    places += [(model.params, name, False) for model in document.models for name in ("timeout", "stream_timeout")]
+    for mapping, name, all_models in places:
+        node = mapping.get(name)
+        if node is None or node.kind != "string" or node.value.startswith(REFERENCE):
+            continue
+        if not _is_number(node.value, whole=False):
+            yield Found(node.at, f"{name} is {node.value!r}, not a number of seconds", "Write 600.", fatal=all_models)
+
+
+@rule(
+    "C027",
+    "error",
+    "a required field is missing",
+    why="LiteLLM reads it without asking whether it is there.",
+    fatal=True,
+)
 def missing(document: Document, _context: LintContext) -> Iterable[Found]:
     for model in document.models:
         for name in ("model_name", "litellm_params"):
@@ -151,7 +184,13 @@ def missing(document: Document, _context: LintContext) -> Iterable[Found]:
                 yield Found(guardrail.at, f"guardrails[{index}].litellm_params has no {name}", f"Add {name}.")
 
 
-@rule("C019", "error", "nothing where LiteLLM needs a value", why="LiteLLM takes the empty value and stops on it.")
+@rule(
+    "C019",
+    "error",
+    "nothing where LiteLLM needs a value",
+    why="LiteLLM takes the empty value and stops on it.",
+    fatal=True,
+)
 def empty_value(document: Document, _context: LintContext) -> Iterable[Found]:
     settings = document.section("litellm_settings")
     names = [*_NO_NULL, *(["cache_params"] if document.cache is not None else [])]
@@ -168,6 +207,7 @@ def empty_value(document: Document, _context: LintContext) -> Iterable[Found]:
     "error",
     "a value that is not one of those allowed",
     why="LiteLLM stops on it, or leaves out what it is part of.",
+    fatal=True,
 )
 def not_allowed(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()
