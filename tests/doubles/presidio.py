@@ -31,6 +31,8 @@ class Presidio(Double):
     def answer(self, request: Request) -> Answer:
         if self.broken:
             return Answer(503, "no server is available to handle this request")
+        if request.method == "GET":
+            return Answer(body="Presidio is up" if request.path == "/health" else ["EMAIL_ADDRESS", "PERSON"])
         text = request.body["text"]
         if request.path == "/analyze":
             wanted = request.body.get("entities", ["EMAIL_ADDRESS"])

@@ -20,6 +20,7 @@ from llm_gateway.options import options
 from llm_gateway.paths import Home, find_home
 from llm_gateway.probes import TcpProbe
 from llm_gateway.resources import resource
+from llm_gateway.services.presidio import BASES as PRESIDIO_BASES
 from llm_gateway.services.registry import SERVICES
 from llm_gateway.settings import SETTINGS
 
@@ -158,7 +159,14 @@ def _ask_servers(findings: Findings, environment: Environment) -> Findings:
     host, port = environment.get("REDIS_HOST"), environment.get("REDIS_PORT") or "6379"
     database = url.hostname and not TcpProbe(url.hostname, url.port or 5432)()
     cache = host and port.isdigit() and not TcpProbe(host, int(port))()
-    return replace(findings, database_answers="yes" if database else "", redis_answers="yes" if cache else "")
+    presidio = [urlsplit(environment.get(name)) for name in PRESIDIO_BASES]
+    masking = any(base.hostname and not TcpProbe(base.hostname, base.port or 80)() for base in presidio)
+    return replace(
+        findings,
+        database_answers="yes" if database else "",
+        redis_answers="yes" if cache else "",
+        presidio_answers="yes" if masking else "",
+    )
 
 
 def wanted_stack(context: Context) -> Stack:

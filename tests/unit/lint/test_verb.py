@@ -109,7 +109,7 @@ def test_what_start_provides_is_what_the_services_write():
         here.choices,
         here.environment,
         MACHINE,
-        ports={"postgresPort": 5432, "redisPort": 6379, "gatewayPort": 4000},
+        ports={port.setting: here.choices.number(port.setting) for service in SERVICES for port in service.ports},
         placements={service.id: Placement("native", "") for service in SERVICES},
     )
     for id_, names in PROVIDED.items():
