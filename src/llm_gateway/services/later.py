@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_gateway import credentials
+from llm_gateway.doctor import langfuse
 from llm_gateway.dotenv import Line
-from llm_gateway.services.base import Placement, Service
+from llm_gateway.services.base import Check, Placement, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,13 @@ def _presidio_lines(_draft: Draft) -> tuple[Line, ...]:
 
 
 LATER: tuple[Service, ...] = (
-    Service(id="langfuse", title="Langfuse", place=_langfuse, environment=_langfuse_lines),
+    Service(
+        id="langfuse",
+        title="Langfuse",
+        place=_langfuse,
+        environment=_langfuse_lines,
+        checks=(Check("D213", "The external Langfuse takes the traces", langfuse.keys),),
+    ),
     Service(id="presidio", title="Presidio", place=_not_yet("enablePresidio", "Presidio"), environment=_presidio_lines),
     Service(id="lago", title="Lago", place=_not_yet("enableLago", "Lago")),
     Service(id="prometheus", title="Prometheus", place=_not_yet("enablePrometheus", "Prometheus")),
