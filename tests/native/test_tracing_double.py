@@ -19,8 +19,9 @@ from langfuse import Langfuse as Sdk
 from langfuse.api import LangfuseAPI
 from opentelemetry.sdk.trace import TracerProvider
 
-from doubles.langfuse import Langfuse, Project
+from doubles.langfuse import Langfuse
 from doubles.server import running
+from support.langfuse import DELAY
 from support.launcher import Launched, environment, launched, until
 from support.openai_upstream import serving
 
@@ -37,8 +38,6 @@ ALL = "core,basic,time,io,metadata,model,usage,prompt,metrics,trace_context"
 TRACED = {"success_callback": ["langfuse"], "failure_callback": ["langfuse"]}
 PRICES = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.002}
 TOO_LARGE = "<truncated due to size exceeding limit>"
-# A real server is not at once ready to show what it took.
-DELAY = 0.2
 
 
 @dataclass
@@ -264,8 +263,9 @@ except litellm.InternalServerError:
 """
 
 
-def test_litellm_as_a_library_traces_to_the_same_project_until_the_process_ends():
-    with running(Langfuse()) as langfuse, serving() as upstream:
+def test_litellm_as_a_library_traces_to_the_same_project_until_the_process_ends(langfuse):
+    langfuse.delay = 0
+    with serving() as upstream:
         done = subprocess.run(
             [sys.executable, "-c", _LIBRARY, f"http://127.0.0.1:{upstream.port}/v1"],
             env=environment({**langfuse.environment(), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}),
@@ -284,30 +284,28 @@ def test_litellm_as_a_library_traces_to_the_same_project_until_the_process_ends(
 
 
 @pytest.fixture
-def sdk() -> Iterator[tuple[Sdk, Langfuse]]:
-    with running(Langfuse(projects=(Project(public_key=f"pk-lf-{uuid.uuid4()}"),))) as langfuse:
-        keys = langfuse.projects[0]
-        # Its own provider: the SDK would else make its own the process's.
-        client = Sdk(
-            public_key=keys.public_key,
-            secret_key=keys.secret_key,
-            base_url=langfuse.url,
-            tracer_provider=TracerProvider(),
-        )
-        try:
-            yield client, langfuse
-        finally:
-            client.shutdown()
+def sdk(langfuse: Langfuse) -> Iterator[Sdk]:
+    keys = langfuse.projects[0]
+    # Its own provider: the SDK would else make its own the process's.
+    client = Sdk(
+        public_key=keys.public_key,
+        secret_key=keys.secret_key,
+        base_url=langfuse.url,
+        tracer_provider=TracerProvider(),
+    )
+    try:
+        yield client
+    finally:
+        client.shutdown()
 
 
-def test_the_sdk_writes_and_reads_back(sdk):
-    client, langfuse = sdk
-    assert client.auth_check()
-    with client.start_as_current_observation(as_type="generation", name="answer", model="m") as generation:
+def test_the_sdk_writes_and_reads_back(sdk, langfuse):
+    assert sdk.auth_check()
+    with sdk.start_as_current_observation(as_type="generation", name="answer", model="m") as generation:
         generation.update(input="question", output="answer", usage_details={"input": 3, "output": 4})
-    client.create_score(trace_id=generation.trace_id, name="helpful", value=1)
-    client.flush()
-    (read,) = client.api.observations.get_many(trace_id=generation.trace_id, fields=ALL).data
+    sdk.create_score(trace_id=generation.trace_id, name="helpful", value=1)
+    sdk.flush()
+    (read,) = until(lambda: sdk.api.observations.get_many(trace_id=generation.trace_id, fields=ALL).data)
     assert (read.type, read.name, read.model) == ("GENERATION", "answer", "m")
     assert (read.input, read.output) == ("question", "answer")
     assert read.usage_details == {"input": 3, "output": 4, "total": 7}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from doubles.langfuse import Langfuse, Project
 from doubles.ollama import Ollama
 from doubles.server import Answer, Double, running
+from llm_gateway.doctor.langfuse import keys as look
 from llm_gateway.doctor.langfuse import problem
+from llm_gateway.services.base import Placement
 from support.ports import free_port
 
 KEYS = (Project().public_key, Project().secret_key)
@@ -57,3 +60,19 @@ def test_a_host_where_nothing_answers(host):
     assert message.startswith("No Langfuse answers at http://")
     assert "LANGFUSE_HOST" in repair
     assert ("in a container" in repair) == ("{port}" in host)
+
+
+def stack(where, **values):
+    return SimpleNamespace(placements={"langfuse": Placement(where, "")}, values=values)
+
+
+def test_only_an_external_server_is_asked():
+    with running(Langfuse()) as langfuse:
+        good = langfuse.environment()
+        assert look(stack("external", **good)) is None
+        asked = len(langfuse.requests)
+        assert asked > 0
+        for where in ("off", "unavailable", "docker"):
+            assert look(stack(where, **{**good, "LANGFUSE_SECRET_KEY": "sk-lf-wrong"})) is None
+        assert "not both keys" in look(stack("external", **{**good, "LANGFUSE_SECRET_KEY": ""}))[0]
+        assert len(langfuse.requests) == asked
