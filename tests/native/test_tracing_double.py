@@ -197,6 +197,17 @@ def test_looking_at_the_gateway_makes_no_traces(traced):
     assert len(traced.langfuse.observations()) == count + 1
 
 
+def test_asking_every_model_whether_it_lives_is_traced_and_marked_as_such(traced):
+    with traced.gateway.client() as client:
+        assert client.get("/health").json()["healthy_count"] == 1
+
+    def checks() -> list[dict[str, Any]]:
+        return [item for item in traced.langfuse.observations() if "litellm-internal-health-check" in item["tags"]]
+
+    until(lambda: any(item["level"] == "DEFAULT" for item in checks()))
+    assert all(item["userId"] is None for item in checks())
+
+
 def test_a_langfuse_that_is_away_for_a_moment_loses_nothing(traced):
     traced.langfuse.faults = {OTLP: 503}
     before = len(traced.langfuse.requests)
