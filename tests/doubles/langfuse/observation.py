@@ -1,7 +1,7 @@
 """Turns a span into an observation: which attribute becomes which field, first match wins.
 
-The order of the names is the server's (packages/shared/src/server/otel of langfuse/langfuse 4.16.0), limited to what
-LiteLLM, the Langfuse SDK and OpenTelemetry's own conventions for generative AI use.
+The order of the names is that of the OpenTelemetry reader of langfuse/langfuse 4.16.0, limited to what LiteLLM, the
+Langfuse SDK and OpenTelemetry's own conventions for generative AI use.
 """
 
 from __future__ import annotations
