@@ -45,8 +45,20 @@ def test_a_langfuse_of_ones_own_is_wired(tmp_path):
     assert section == {"success_callback": ["s3", "langfuse"], "failure_callback": ["langfuse"]}
 
 
-@pytest.mark.parametrize("name", ["callbacks", "success_callback", "failure_callback"])
-@pytest.mark.parametrize("callback", ["langfuse", "langfuse_otel"])
+def test_a_file_that_traces_successes_only_gets_its_failures_traced_too(tmp_path):
+    config = {"litellm_settings": {"success_callback": ["langfuse"], "failure_callback": ["sentry"]}}
+    section = effective(tmp_path, config, flags={"enable_langfuse": "true"}, process=LANGFUSE)["litellm_settings"]
+    assert section == {"success_callback": ["langfuse"], "failure_callback": ["sentry", "langfuse"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "callback"),
+    [
+        ("callbacks", "langfuse"),
+        ("failure_callback", "langfuse"),
+        *((name, "langfuse_otel") for name in ("callbacks", "success_callback", "failure_callback")),
+    ],
+)
 def test_a_callback_of_langfuse_in_the_file_is_left_alone(tmp_path, name, callback):
     config = {"litellm_settings": {name: callback}}
     flags = {"enable_langfuse": "true"}

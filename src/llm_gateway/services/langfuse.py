@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway import credentials
+from llm_gateway.doctor import langfuse as doctor
 from llm_gateway.dotenv import Line
-from llm_gateway.services.base import Placement, Service, Setting
+from llm_gateway.services.base import Check, Placement, Service, Setting
 from llm_gateway.services.callbacks import SECTION, named
 
 if TYPE_CHECKING:
@@ -68,13 +69,18 @@ def _is_named(config: Mapping[str, Any]) -> bool:
 
 
 def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
-    """Trace successes and failures, unless the person's file names a callback of Langfuse's itself."""
-    if not stack.runs("langfuse") or _is_named(config):
+    """Trace successes and failures, unless the person's file names a callback of Langfuse's itself.
+
+    `langfuse` under success_callback alone traces no failed call (seen on the wire); seed 004 has just that.
+    """
+    if not stack.runs("langfuse"):
         return ()
+    present = {entry for entry in named(config) if entry[1] in _CALLBACKS}
+    lists = {"success_callback", "failure_callback"}
+    if present:
+        lists = {"failure_callback"} if present == {("success_callback", "langfuse")} else set()
     reason = f"enableLangfuse: calls are traced at {stack.values['LANGFUSE_HOST']}"
-    return tuple(
-        Setting((SECTION, name), "langfuse", reason, "append") for name in ("success_callback", "failure_callback")
-    )
+    return tuple(Setting((SECTION, name), "langfuse", reason, "append") for name in sorted(lists, reverse=True))
 
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
@@ -93,4 +99,5 @@ LANGFUSE = Service(
     environment=environment,
     gateway_settings=gateway_settings,
     unused=unused,
+    checks=(Check("D213", "The external Langfuse takes the traces", doctor.keys),),
 )
