@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Record which modules LiteLLM imports only during its first requests; the nursery imports them before it forks.
+"""Record which modules LiteLLM imports only while it starts up and answers its first requests.
 
     python scripts/record_lazy_modules.py
 
-Run it in the gateway's virtual environment after a change of the LiteLLM version; it rewrites
-src/llm_gateway/gateway/lazy_modules.json. It serves LiteLLM's app in this process against an upstream on
-loopback: chat, a stream, embeddings, refused requests, the model list and health.
+The nursery imports them before it forks. Run it in the tests' virtual environment after a change of the LiteLLM
+version; it rewrites src/llm_gateway/gateway/lazy_modules.json. It serves LiteLLM's app against an upstream on
+loopback: chat, a stream, embeddings, refused requests, the model list, health; first without a database, then with a
+PostgreSQL of this machine, which adds modules.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ import importlib
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
 from llm_gateway.gateway.environment import quiet_environment
+from llm_gateway.prisma_wasm.install import prepare_client
+from llm_gateway.prisma_wasm.migrate import apply
+from llm_gateway.probes import Deadline
+from llm_gateway.progress import Progress
+from support.postgres import cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +105,7 @@ async def record(config: Path) -> set[str]:
     }
     named = [{"model_name": name, "litellm_params": parameters} for name, parameters in models.items()]
     config.write_text(json.dumps({"model_list": named}), encoding="utf-8")  # noqa: ASYNC240 - nothing else runs yet
-    before = set(sys.modules)
+    before = {*sys.modules, "prisma", "prisma.client"}  # the nursery's own business
     async with server, app.router.lifespan_context(app):
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
         async with client:
@@ -107,10 +116,8 @@ async def record(config: Path) -> set[str]:
     return set(sys.modules) - before
 
 
-def main() -> None:
-    os.environ.update(quiet_environment() | {"LITELLM_MASTER_KEY": KEY, "OPENBLAS_NUM_THREADS": "1"})
-    for name in ("DATABASE_URL", "CONFIG_FILE_PATH"):
-        os.environ.pop(name, None)
+def observe() -> None:
+    """Print what this process imports, as JSON."""
     from llm_gateway.gateway import nursery  # noqa: PLC0415 - after the environment is set
 
     for name in nursery.EAGER_MODULES:
@@ -119,10 +126,41 @@ def main() -> None:
         config = Path(folder, "config.yaml")
         os.environ["WORKER_CONFIG"] = json.dumps({"config": str(config)})
         modules = asyncio.run(record(config))
-    recorded = {"litellm": importlib.metadata.version("litellm"), "modules": sorted(modules)}
+    json.dump(sorted(modules), OUTPUT)
+
+
+def observed(environment: dict[str, str]) -> list[str]:
+    """What a fresh process with this environment imports."""
+    quiet = {**quiet_environment(), "LITELLM_MASTER_KEY": KEY, "LITELLM_SALT_KEY": KEY, "OPENBLAS_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "CONFIG_FILE_PATH"}}
+    done = subprocess.run(
+        [sys.executable, __file__, "observe"], env={**kept, **quiet, **environment}, check=True, stdout=subprocess.PIPE
+    )
+    names: list[str] = json.loads(done.stdout)
+    return names
+
+
+def main() -> None:
+    alone = observed({})
+    with cluster() as postgres, tempfile.TemporaryDirectory() as folder:
+        database = postgres.create_database()
+        apply(postgres.url(database), deadline=Deadline(120))
+        runtime = prepare_client(
+            python=Path(sys.executable), directory=Path(folder), environment=dict(os.environ), progress=Progress()
+        )
+        variables = {"DATABASE_URL": postgres.url(database), "STORE_MODEL_IN_DB": "True", **runtime.environment()}
+        more = sorted({*observed(variables)} - {*alone})
+    recorded = {"litellm": importlib.metadata.version("litellm"), "modules": alone, "with_database": more}
     TARGET.write_text(json.dumps(recorded, indent=0) + "\n", encoding="utf-8")
-    print(f"{len(modules)} modules -> {TARGET}", file=sys.stderr)
+    print(f"{len(alone)} modules, {len(more)} more with a database -> {TARGET}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["observe"]:
+        # LiteLLM prints, too: what it says goes to stderr.
+        OUTPUT = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        observe()
+        OUTPUT.close()
+    else:
+        main()

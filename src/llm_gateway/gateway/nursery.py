@@ -45,7 +45,7 @@ def preload() -> None:
     """Import what a worker needs until after its first requests, and forbid native routes in this process."""
     for name in EAGER_MODULES:
         importlib.import_module(name)
-    for name in (*lazy_modules(), *(_DATABASE_MODULES if os.environ.get("DATABASE_URL") else ())):
+    for name in lazy_modules():
         # a module that cannot be imported alone costs its first user some time, nothing else
         with contextlib.suppress(Exception):
             importlib.import_module(name)
@@ -54,11 +54,15 @@ def preload() -> None:
 
 
 def lazy_modules() -> list[str]:
-    """What LiteLLM imports during its first requests, recorded for exactly one version; else nothing."""
+    """What LiteLLM imports while it starts up and answers first requests, recorded for exactly one version.
+
+    With a database its start-up imports 200 more, which was half of the time that a forked worker needed.
+    """
     recorded = json.loads(LAZY_MODULES.read_text(encoding="utf-8"))
-    if recorded["litellm"] != importlib.metadata.version("litellm"):
-        return []
-    names: list[str] = recorded["modules"]
+    database = bool(os.environ.get("DATABASE_URL"))
+    names = [*_DATABASE_MODULES] if database else []
+    if recorded["litellm"] == importlib.metadata.version("litellm"):
+        names += [*recorded["modules"], *(recorded["with_database"] if database else ())]
     return names
 
 
