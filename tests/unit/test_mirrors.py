@@ -1,6 +1,7 @@
 """What pip and npm are configured with reaches every installer."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,21 @@ class TestPipConfig:
     def test_a_broken_file_counts_as_absent(self, environ: dict[str, str], tmp_path: Path) -> None:
         write(tmp_path / "own.conf", "index-url = https://no-section/\n")
         assert read_pip_config(environ).index_url == ""
+
+    def test_a_file_below_a_closed_directory_counts_as_absent(self, environ: dict[str, str]) -> None:
+        with tempfile.TemporaryDirectory(dir="/tmp") as closed:
+            write(Path(closed, "own.conf"), "[global]\nindex-url = https://closed/\n")
+            environ = {**environ, "PIP_CONFIG_FILE": f"{closed}/own.conf"}
+            root = os.geteuid() == 0
+            Path(closed).chmod(0o700 if root else 0)
+            if root:
+                os.seteuid(65534)
+            try:
+                assert read_pip_config(environ).index_url == ""
+            finally:
+                if root:
+                    os.seteuid(0)
+                Path(closed).chmod(0o700)
 
     @pytest.mark.parametrize("name", ["PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT"])
     def test_both_names_of_the_timeout(self, environ: dict[str, str], name: str) -> None:

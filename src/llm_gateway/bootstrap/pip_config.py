@@ -90,11 +90,11 @@ def _files(environ: Mapping[str, str], prefix: str) -> Iterator[Path]:
             yield Path(folder) / "pip/pip.conf"
         yield Path("/etc/pip.conf")
     # A PIP_CONFIG_FILE that exists replaces the user's file.
-    if not (own and Path(own).exists()):
+    if not (own and os.path.exists(own)):  # noqa: PTH110 - Path.exists raises below a closed directory
         yield home / ".pip/pip.conf"
         config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
         library = home / "Library/Application Support/pip"
-        yield library / "pip.conf" if mac and library.is_dir() else config_home / "pip/pip.conf"
+        yield library / "pip.conf" if mac and os.path.isdir(library) else config_home / "pip/pip.conf"  # noqa: PTH112
     yield Path(prefix) / "pip.conf"
     if own:
         yield Path(own)
