@@ -3,6 +3,8 @@
 import http.server
 import io
 import json
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -128,3 +130,10 @@ def test_homes(tmp_path, monkeypatch):
     assert short.id != long.id
     assert len(str(long.socket("supervisor.sock"))) < 100
     assert short.log("gateway").name == "llm-gateway.log"
+
+
+def test_quick_verbs_load_no_http_client():
+    """`status` answers in half a second, `reload` in one; httpx alone takes 0.1 s."""
+    verbs = ", ".join(f"llm_gateway.cli.{name}" for name in ("status", "plan", "reload", "config", "doctor"))
+    code = f"import sys, {verbs}; sys.exit('httpx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

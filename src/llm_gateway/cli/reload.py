@@ -10,7 +10,7 @@ from llm_gateway.cli.app import Call, choice_flag, verb
 from llm_gateway.errors import GatewayError
 from llm_gateway.results import failure
 from llm_gateway.verbs.reload import CHANGEABLE, reload, watch
-from llm_gateway.verbs.start import on_signals
+from llm_gateway.verbs.signals import on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

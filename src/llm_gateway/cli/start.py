@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llm_gateway.cli.app import Call, choice_flags, verb
-from llm_gateway.verbs.start import on_signals, start, stay
+from llm_gateway.verbs.signals import on_signals
+from llm_gateway.verbs.start import start, stay
 
 if TYPE_CHECKING:
     from llm_gateway.results import Result

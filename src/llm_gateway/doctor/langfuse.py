@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-
 if TYPE_CHECKING:
+    import httpx
+
     from llm_gateway.services.base import Stack
 
 Found = tuple[str, str] | None
@@ -39,6 +39,8 @@ def problem(host: str, public_key: str, secret_key: str) -> Found:
         public_key: LANGFUSE_PUBLIC_KEY.
         secret_key: LANGFUSE_SECRET_KEY.
     """
+    import httpx  # noqa: PLC0415 - 0.1 s that every verb would pay
+
     base = (host if host.startswith(("http://", "https://")) else f"http://{host}").rstrip("/")
     try:
         with httpx.Client(base_url=base, auth=(public_key, secret_key), timeout=_SECONDS) as client:

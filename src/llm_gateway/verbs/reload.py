@@ -25,7 +25,6 @@ from llm_gateway.verbs.context import (
 )
 from llm_gateway.verbs.lint import refuse_mistakes
 from llm_gateway.verbs.locking import changing
-from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
     import threading
@@ -73,6 +72,8 @@ def reload(context: Context, *, force: bool = False, fresh: bool = False) -> Res
             account = _swap(run, status, new_env=new_env, fresh=fresh)
         write_json(context.home.running_file, record(stack))
         if new_env and stack.runs("postgres"):
+            from llm_gateway.verbs.seed import seed_stack  # noqa: PLC0415 - its HTTP client costs 0.1 s
+
             seed_stack(stack, context.progress)
     return _result(stack, account)
 

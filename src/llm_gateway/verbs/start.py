@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -35,7 +34,6 @@ from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
     from llm_gateway.services.base import Stack
     from llm_gateway.verbs.context import Context
@@ -219,19 +217,6 @@ def stop(context: Context) -> Result:
         supervisor.shutdown(first=("gateway",))
     text = "Stopped. Your data and keys are kept." if was_running else "Nothing was running."
     return Result("stop", {"stopped": was_running}, text)
-
-
-def on_signals(event: threading.Event) -> Callable[[], None]:
-    """Let SIGINT and SIGTERM set `event`; returns what puts the old handlers back."""
-    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    for number in [number for number, handler in old.items() if handler is not signal.SIG_IGN]:  # nohup stays
-        signal.signal(number, lambda *_: event.set())
-
-    def restore() -> None:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-    return restore
 
 
 def check(context: Context, *, force: bool = False) -> None:
