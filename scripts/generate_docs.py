@@ -61,8 +61,10 @@ def checks() -> str:
 
 def rules() -> str:
     """The lint's rules."""
-    rows = [(rule.id, rule.severity, rule.title, rule.why) for rule in load_rules().values()]
-    return table(("id", "severity", "what is found", "why it matters"), rows)
+    rows = [
+        (rule.id, rule.severity, "yes" if rule.fatal else "", rule.title, rule.why) for rule in load_rules().values()
+    ]
+    return table(("id", "severity", "stops a start", "what is found", "why it matters"), rows)
 
 
 def raised() -> list[tuple[str, str, str]]:

@@ -53,6 +53,7 @@ def snapshot(litellm: ModuleType, package: Path) -> dict[str, Any]:
     from litellm.types.guardrails import Guardrail, SupportedGuardrailIntegrations  # noqa: PLC0415
     from litellm.types.guardrails import LitellmParams as GuardrailParams  # noqa: PLC0415
     from litellm.types.router import LiteLLM_Params, ModelInfo  # noqa: PLC0415
+    from litellm.types.secret_managers.main import KeyManagementSystem  # noqa: PLC0415
     from litellm.types.utils import LlmProviders, all_litellm_params  # noqa: PLC0415
 
     schema = ConfigYAML.model_json_schema()
@@ -71,6 +72,7 @@ def snapshot(litellm: ModuleType, package: Path) -> dict[str, Any]:
         "litellm_settings": module_settings(litellm, package, scanned),
         "router_settings": router_settings(litellm),
         "routing_strategies": routing_strategies(),
+        "key_management_systems": sorted(entry.value for entry in KeyManagementSystem),
         "litellm_params": dict(sorted(parameters.items())),
         "passed_params": sorted(name for name in passed - parameters.keys() if re.fullmatch(r"[a-zA-Z]\w+", name)),
         "model_info": {
@@ -85,8 +87,38 @@ def snapshot(litellm: ModuleType, package: Path) -> dict[str, Any]:
             "modes": guardrail_modes(),
             "params": Types(guardrail.get("$defs", {})).of_model(guardrail),
         },
+        "entries": entries(package),
         "providers": sorted({entry.value for entry in LlmProviders} | providers(litellm)),
     }
+
+
+def entries(package: Path) -> dict[str, list[str]]:
+    """Keys of what stands one level below sections and settings."""
+    from litellm.proxy._types import PassThroughGenericEndpoint  # noqa: PLC0415
+    from litellm.types.integrations.slack_alerting import SlackAlertingArgs  # noqa: PLC0415
+    from litellm.types.mcp_server.mcp_server_manager import MCPServer  # noqa: PLC0415
+    from litellm.types.router import AllowedFailsPolicy, RetryPolicy, RoutingGroup  # noqa: PLC0415
+    from litellm.types.utils import CredentialItem  # noqa: PLC0415
+
+    found = {
+        name: set(model.model_fields)
+        for name, model in {
+            "alerting_args": SlackAlertingArgs,
+            "allowed_fails_policy": AllowedFailsPolicy,
+            "credential_list": CredentialItem,
+            "mcp_servers": MCPServer,
+            "pass_through_endpoints": PassThroughGenericEndpoint,
+            "retry_policy": RetryPolicy,
+            "routing_groups": RoutingGroup,
+        }.items()
+    }
+    for kind, file, wanted in (
+        ("mcp_servers", "proxy/_experimental/mcp_server/mcp_server_manager.py", "server_config"),
+        ("pass_through_endpoints", "proxy/pass_through_endpoints/pass_through_endpoints.py", "endpoint_data"),
+    ):
+        tree = ast.parse((package / file).read_text(encoding="utf-8"))
+        found[kind] |= {name for owner, name in reads(tree) if owner == wanted}
+    return {name: sorted(names) for name, names in found.items()}
 
 
 def providers(litellm: ModuleType) -> set[str]:

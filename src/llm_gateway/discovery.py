@@ -83,6 +83,7 @@ class Findings:
     env_exists: bool = False
     database_answers: str = ""
     redis_answers: str = ""
+    presidio_answers: str = ""
 
 
 def discover(home: Home, *, ports: Iterable[int]) -> Findings:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dotenv.parser import parse_stream
 
 from llm_gateway.errors import InputError
+from llm_gateway.files import Unreadable, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,24 +85,16 @@ def read(path: Path) -> dict[str, str]:
         InputError: E111 (a bad line), E112 (unreadable, a directory, not UTF-8, or far too large).
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise _unreadable(path, f"it has more than {_LARGEST:,} bytes")
-        return parse(path.read_text(encoding="utf-8-sig"), path=path)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from None
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, f"byte {error.start} is not UTF-8") from None
-
-
-def _unreadable(path: Path, reason: str) -> InputError:
-    return InputError(
-        "E112",
-        f"{path} cannot be read: {reason}.",
-        cause="The file belongs to another user, is no text file, or was damaged.",
-        next=f"Look at it: ls -l {path}; file {path}",
-    )
+        return parse(read_text(path, largest=_LARGEST), path=path)
+    except Unreadable as problem:
+        if problem.kind == "missing":
+            return {}
+        raise InputError(
+            "E112",
+            f"{path} cannot be read: {problem.reason}.",
+            cause="The file belongs to another user, is no text file, or was damaged.",
+            next=f"Look at it: ls -l {path}; file {path}",
+        ) from None
 
 
 def render(sections: Iterable[tuple[str, Iterable[Line]]]) -> str:

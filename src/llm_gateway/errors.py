@@ -18,7 +18,10 @@ This module imports the standard library only: the installer runs it before anyt
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,23 @@ class GatewayError(Exception):
         message: what happened, one line.
         cause: the likely cause.
         next: the command or action that helps.
+        data: what programs may want to know about it; JSON types only.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, code: str, message: str, *, cause: str, next: str) -> None:  # noqa: A002
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        cause: str,
+        next: str,  # noqa: A002
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{code} {message}")
         self.problem = Problem(code=code, message=message, cause=cause, next=next)
+        self.data = dict(data or {})
 
 
 class InputError(GatewayError):

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from llm_gateway.services.base import Stack
 
 # Variables that name a server which may be the kit's own or somebody else's.
-OWN_SERVERS = {"DATABASE_URL", "REDIS_HOST", "REDIS_PORT"}
+OWN_SERVERS = {
+    *("DATABASE_URL", "REDIS_HOST", "REDIS_PORT"),
+    *("PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE"),
+}
 
 
 def rendered(home: Home, environment: dotenv.Environment) -> Callable[[str], bool]:

@@ -78,6 +78,10 @@ class Home:
         """One JSON file per native process: what its trampoline executes."""
         return self.state / "processes"
 
+    def spec(self, process: str) -> Path:
+        """The spec file of one native process."""
+        return self.specs / f"{process}.json"
+
     @property
     def id(self) -> str:
         """Eight hex digits that tell homes on one machine apart."""

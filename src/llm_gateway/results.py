@@ -52,7 +52,7 @@ class Result:
 
 def failure(verb: str, error: GatewayError) -> Result:
     """The result of a verb that ended with an error."""
-    return Result(verb, errors=(error.problem,), exit_code=error.exit_code)
+    return Result(verb, error.data, errors=(error.problem,), exit_code=error.exit_code)
 
 
 def show(problem: Problem) -> str:

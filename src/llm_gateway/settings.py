@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from llm_gateway.choices import Choice
+from llm_gateway.masking import entities_problem, languages_problem
 
 
 def _address(text: str) -> str:
@@ -26,6 +27,8 @@ _PORTS = (
     ("gatewayPort", 4000, "Port of the gateway and its admin UI."),
     ("postgresPort", 5432, "Port of PostgreSQL, when the kit runs it."),
     ("redisPort", 6379, "Port of Redis or Valkey, when the kit runs it."),
+    ("presidioAnalyzerPort", 5001, "Port of Presidio's analyzer, when the kit runs it."),
+    ("presidioAnonymizerPort", 5002, "Port of Presidio's anonymizer, when the kit runs it."),
 )
 
 SETTINGS: tuple[Choice, ...] = (
@@ -46,10 +49,37 @@ SETTINGS: tuple[Choice, ...] = (
     *(Choice(id_, "integer", port, text, minimum=1, maximum=65535) for id_, port, text in _PORTS),
     Choice("autoPorts", "boolean", default=False, description="Take the next free port where one is taken."),
     Choice(
+        "asIs",
+        "boolean",
+        default=False,
+        description="Give LiteLLM the config as it is, without what enabled services need (see llm-gateway plan).",
+    ),
+    Choice(
         "database",
         "boolean",
         default=True,
         description="Run with PostgreSQL. Without it there is only the master key: no virtual keys, no budgets.",
+    ),
+    Choice(
+        "presidioLanguages",
+        "string",
+        "en",
+        "Languages in which personal data is looked for, as en,fr or en,de=/DIRECTORY of a spaCy model.",
+        expects=languages_problem,
+    ),
+    Choice(
+        "presidioEntities",
+        "string",
+        "",
+        "What is masked, as PERSON,EMAIL_ADDRESS,CREDIT_CARD=BLOCK; empty: all that Presidio looks for by itself.",
+        expects=entities_problem,
+    ),
+    Choice(
+        "presidioScope",
+        "string",
+        "request",
+        "Mask requests only, or answers too. Answers that are streamed then arrive in one piece.",
+        allowed=("request", "both"),
     ),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it arrived; `body` is its JSON, None without one. Header names are lower case."""
+    """One request as it arrived; `body` is what the double read from it. Header names are lower case."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: Any
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Double:
 
     def answer(self, request: Request) -> Answer:
         raise NotImplementedError
+
+    def read(self, raw: bytes) -> Any:
+        """A request's body as `answer` wants it: its JSON, None without one. ValueError is answered with 400."""
+        return json.loads(raw) if raw else None
 
     def bodies(self, path: str) -> list[Any]:
         """The bodies that arrived at `path`, oldest first."""
@@ -83,11 +88,12 @@ def _handler(double: Double) -> type[BaseHTTPRequestHandler]:
             raw = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             try:
-                body = json.loads(raw) if raw else None
+                body = double.read(raw)
             except ValueError:
                 self._send(Answer(400, {"error": "the body is not JSON"}))
                 return
-            request = Request(self.command, self.path.partition("?")[0], headers, body)
+            path, _, query = self.path.partition("?")
+            request = Request(self.command, path, headers, body, query)
             double.requests.append(request)
             self._send(double.answer(request))
 

@@ -76,7 +76,7 @@ def test_a_config_is_looked_for_beside_the_person_then_in_the_home(made: Home, t
         (f'A=1\nB="{SECRET}\nC=2\n'.encode(), "E111", "line 2"),
         (f"A=1\n{SECRET}\n".encode(), "E111", "line 2"),
         (b"A=1\nB=\xff\xfe\n", "E112", "UTF-8"),
-        (b"A" * 1_000_001, "E112", "bytes"),
+        (b"A" * 1_000_001, "E112", "1 MB"),
         (None, "E112", "directory"),
     ],
     ids=["quote", "no-assignment", "bytes", "large", "directory"],
@@ -266,7 +266,7 @@ def test_known_credentials_are_refused_on_an_address_others_reach(made: Home) ->
 def test_a_master_key_that_litellm_refuses_is_refused_at_once(made: Home, key: str) -> None:
     made.state.mkdir()
     made.env_file.write_text(f"LITELLM_MASTER_KEY={key}\n")
-    error = made.error("start", "--detach", "--no-database", "--no-enable-redis", code=2)
+    error = made.error("start", "--detach", "--force", "--no-database", "--no-enable-redis", code=2)
     assert error["code"] == "E520"
     assert "without-its-prefix" not in json.dumps(error)
     made.nothing_runs(seconds=0.5)

@@ -43,7 +43,7 @@ def test_a_config_that_litellm_refuses_ends_the_start_with_its_reason(
 ) -> None:
     with home(config=_config(tmp_path, **sections)) as made:
         began = time.monotonic()
-        error = made.error("start", "--detach", "--no-enable-redis", code=1)
+        error = made.error("start", "--detach", "--no-enable-redis", "--force", code=1)
         assert time.monotonic() - began < 90  # far below the time limit of 300 s
         assert error["code"] == "E313"
         assert says in error["cause"]

@@ -92,7 +92,7 @@ def test_another_choice_names_restart(
     assert made.answers(data["key"]) == ""
 
 
-def test_a_restart_that_cannot_succeed_stops_nothing(running: tuple[Home, dict[str, Any]]) -> None:
+def test_a_restart_that_cannot_succeed_stops_nothing(running: tuple[Home, dict[str, Any]], tmp_path: Path) -> None:
     made, data = running
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -100,6 +100,9 @@ def test_a_restart_that_cannot_succeed_stops_nothing(running: tuple[Home, dict[s
         taken = str(holder.getsockname()[1])
         assert made.error("restart", "--gateway-port", taken, code=3)["code"] == "E301"
     assert made.error("restart", "--config", "missing.yaml", code=2)["code"] == "E120"
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(DEMO.read_text() + "router_settings: {routing_strategy: fastest}\n")
+    assert made.error("restart", "--config", str(broken), code=1)["code"] == "E124"
     known = {"LITELLM_MASTER_KEY": "sk-password"}
     assert made.error("restart", "--bind", "0.0.0.0", code=2, variables=known)["code"] == "E108"
     assert made.answers(data["key"]) == ""

@@ -242,7 +242,8 @@ def test_a_known_master_key_in_the_config_stays_on_loopback(tmp_path: Path) -> N
     config.write_text("model_list: []\ngeneral_settings:\n  master_key: sk-password\n", encoding="utf-8")
     with home("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false") as made:
         flags = ("start", "--config", str(config), "--bind", "0.0.0.0", "--detach")
-        assert made.error(*flags, code=2)["code"] == "E521"
+        assert made.error(*flags, code=1)["code"] == "E124"
+        assert made.error(*flags, "--force", code=2)["code"] == "E521"
 
 
 def test_a_callback_beside_the_config_is_found(tmp_path: Path) -> None:
@@ -260,10 +261,14 @@ def test_a_callback_beside_the_config_is_found(tmp_path: Path) -> None:
     config.write_text(
         "model_list:\n  - model_name: demo-chat\n"
         "    litellm_params: {model: openai/x, api_key: none, mock_response: hi}\n"
-        "litellm_settings:\n  callbacks: [beside_the_config.handler]\n",
+        "  - {model_name: spoilt, litellm_params: {model: ollama/llava, api_base: 'http://127.0.0.1:1/v1'}}\n"
+        "litellm_settings:\n  callbacks: [beside_the_config.handler]\n  drop_parms: true\n",
         encoding="utf-8",
     )
     with home("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false", "LLM_GATEWAY_WORKERS=1") as made:
-        key = made.start("--config", str(config))["key"]
+        envelope = made.ask("start", "--detach", "--config", str(config))
+        said = [line for line in envelope["warnings"] if str(config) in line]
+        assert ["error C051" in said[0], "warning C021" in said[1]] == [True, True]  # neither stops the start
+        key = envelope["data"]["key"]
         assert made.chat(key).status_code == 200
         assert seen.read_text() == "called"

@@ -16,9 +16,11 @@ import httpx
 import psutil
 
 import llm_gateway
+from llm_gateway.engines.specs import write_spec
 from llm_gateway.errors import GatewayError
 from llm_gateway.gateway.control import ask
 from llm_gateway.probes import Deadline, wait
+from llm_gateway.services.base import Process
 from support.leftovers import MARK
 
 if TYPE_CHECKING:
@@ -54,10 +56,16 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": source, "LITELLM_MASTER_KEY": MASTER_KEY, **(extra or {})}
 
 
-def write_config(folder: Path, config: Mapping[str, Any] | str) -> Path:
-    path = folder / "config.yaml"
+def write_config(folder: Path, config: Mapping[str, Any] | str, *, name: str = "config.yaml") -> Path:
+    path = folder / name
     path.write_text(config if isinstance(config, str) else json.dumps(config), encoding="utf-8")
     return path
+
+
+def command(config: Path, control: Path, python: str = sys.executable, *, port: int = 0) -> list[str]:
+    """A launcher's command line."""
+    module = "llm_gateway.gateway.launcher"
+    return [python, "-m", module, "--config", str(config), "--port", str(port), "--control", str(control)]
 
 
 @dataclass
@@ -111,6 +119,41 @@ class Launched:
         with self.client() as client:
             return client.post("/v1/chat/completions", json={**CHAT, **body})
 
+    def order(
+        self,
+        config: Mapping[str, Any] | str,
+        *arguments: str,
+        variables: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+        fresh: bool = False,
+    ) -> dict[str, Any]:
+        """Ask for a reload to a new config, with `variables` in its `.env`; the launcher's answer."""
+        folder = self.control.parent
+        number = len(list(folder.glob("config*.yaml")))
+        env_file = folder / ".env"
+        env_file.write_text("".join(f"{name}={value}\n" for name, value in (variables or {}).items()))
+        process = Process(
+            "gateway",
+            (*command(write_config(folder, config, name=f"config{number}.yaml"), self.control, python), *arguments),
+            reads_spec=True,
+        )
+        spec = folder / f"spec{number}.json"
+        write_spec(spec, process, env_file=env_file)
+        return ask(self.control, do="reload", spec=str(spec), fresh=fresh)
+
+    def reload(self, *arguments: Any, seconds: float = 60, **options: Any) -> dict[str, Any]:
+        """Ask for a reload and wait for its end; the launcher's last word on it."""
+        answer = self.order(*arguments, **options)
+        assert "reload" in answer, answer
+
+        def over() -> dict[str, Any] | None:
+            reload: dict[str, Any] = self.status()["reload"]
+            return reload if reload["state"] in {"done", "failed"} else None
+
+        ended: dict[str, Any] = until(over, seconds=seconds, reason=f"the reload does not end\n{self.log()}")
+        assert ended["number"] == answer["reload"]
+        return ended
+
     def stop(self, seconds: float = 20) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
@@ -127,10 +170,9 @@ def launched(
     """Start a launcher; at the end it is gone with everything it started."""
     path = write_config(folder, config if config is not None else {"model_list": [MOCK_MODEL]})
     control, log_file = folder / "gateway.sock", folder / "gateway.log"
-    command = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(path), "--port", str(port)]
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--control", str(control), *arguments],
+            [*command(path, control, port=port), *arguments],
             env=environment(env),
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -121,6 +121,12 @@ CASES: dict[str, Case] = {
         settings("drop_params: true") + "include: [list.yaml]\n",
         files={"more.yaml": "litellm_settings: {num_retries: 2}\n", "list.yaml": "model_list:\n" + EMBED},
     ),
+    "C015": Case(
+        MODEL + "mcp_servers: {deepwiki: {ulr: 'https://mcp.example.com/mcp'}}\n",
+        MODEL + "mcp_servers: {deepwiki: {url: 'https://mcp.example.com/mcp', transport: http, auth_type: none}}\n"
+        "router_settings: {retry_policy: {TimeoutErrorRetries: 2}}\n",
+    ),
+    "C017": Case("model_list: []\n", MODEL, where={"database": False}),
     "C018": Case("services: {litellm: {image: 'ghcr.io/x:1'}}\n", MODEL),
     # shape
     "C019": Case(settings("callbacks:"), settings("callbacks: [langfuse]"), where_good=LANGFUSE),
@@ -145,6 +151,16 @@ CASES: dict[str, Case] = {
     "C029": Case(
         settings("health_check_interval: 60", "router_settings"),
         settings("health_check_interval: 60", "general_settings"),
+    ),
+    "C068": Case(
+        params(f"{KEY}, timeout: 30s"),
+        params(f"{KEY}, timeout: '30', stream_timeout: os.environ/SECONDS"),
+        where_good=variables(SECONDS="5"),
+    ),
+    "C069": Case(
+        settings("allowed_ips: [10.0.0.1]", "general_settings"),
+        settings("allowed_ips: [10.0.0.1]", "general_settings"),
+        where_good=variables(LITELLM_LICENSE="x"),
     ),
     # environment
     "C030": Case(MODEL, MODEL, where={"unset": ["OPENAI_API_KEY"]}, where_good={}),
@@ -207,7 +223,8 @@ CASES: dict[str, Case] = {
     "C049": Case(
         params("litellm_credential_name: team"),
         params("litellm_credential_name: team")
-        + "credential_list: [{credential_name: team, credential_values: {api_key: os.environ/OPENAI_API_KEY}}]\n",
+        + "credential_list: [{credential_name: team, credential_info: {}, credential_values: "
+        "{api_key: os.environ/OPENAI_API_KEY}}]\n",
     ),
     # models
     "C050": Case(params(f"{KEY}, mode: chat"), entry("model_info: {mode: chat}")),
@@ -326,6 +343,7 @@ CASES: dict[str, Case] = {
         where=variables(**{**LAGO, "LAGO_API_BASE": "http://localhost:3010/api/v1"}),
         where_good=variables(**LAGO),
     ),
+    "C082": Case(METERED, METERED, where=variables(**LAGO), where_good=variables(**LAGO, LAGO_API_CHARGE_BY="team_id")),
     "C090": Case(
         settings("max_budget: 5\nbudget_duration: 1d"),
         settings("max_budget: 5\nbudget_duration: 1d"),

@@ -13,8 +13,8 @@ import pytest
 
 from llm_gateway.errors import GatewayError, InputError
 from llm_gateway.gateway import control, environment, nursery, options, proxy_setup
-from llm_gateway.gateway.generation import Backoff
 from llm_gateway.gateway.messages import Lines, encode, one_line
+from llm_gateway.gateway.preload import Backoff
 
 GIB = 1024**3
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,9 @@ def test_connection_limit_shares_the_server(workers, limit):
 
 
 def test_worker_config_has_the_defaults_of_litellms_command_line(tmp_path):
-    settings = options.WorkerSettings(config="/c.yaml", workers=1, debug=False, detailed_debug=True, graceful_timeout=4)
+    settings = options.WorkerSettings(
+        config="/c.yaml", workers=1, debug=False, detailed_debug=True, graceful_timeout=4, drain_timeout=600
+    )
     told = json.loads(proxy_setup.worker_config(settings))
     assert told["drop_params"] is False
     assert told["add_function_to_prompt"] is False

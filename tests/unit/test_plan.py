@@ -204,7 +204,7 @@ def test_two_services_cannot_have_one_port():
 
 
 def test_an_option_that_was_asked_for_and_cannot_run_stops_the_start():
-    for flags in ({"enable_langfuse": True}, {"enable_presidio": True}, {"local_model": "chat"}):
+    for flags in ({"enable_langfuse": True}, {"enable_lago": True}, {"local_model": "chat"}):
         with pytest.raises(PreconditionError) as raised:
             made(flags=flags)
         assert raised.value.problem.code == "E302"

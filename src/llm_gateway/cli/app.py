@@ -28,6 +28,7 @@ VERBS = (
     "start",
     "stop",
     "restart",
+    "reload",
     "status",
     "logs",
     "seed",
@@ -131,6 +132,13 @@ def choice_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         if choice.id != "configFile":
             function = _flag(choice)(function)
     return function
+
+
+def choice_flag(id: str) -> Callable[..., Any]:  # noqa: A002
+    """Add the flag of one option or setting."""
+    from llm_gateway.verbs.context import catalogue  # noqa: PLC0415 - only verbs with choices need it
+
+    return _flag(next(choice for choice in catalogue() if choice.id == id))
 
 
 def _flag(choice: Choice) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

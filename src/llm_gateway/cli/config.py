@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from llm_gateway.cli.app import Call, verb
+from llm_gateway.cli.app import Call, choice_flag, verb
 from llm_gateway.verbs.lint import models
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("config")
 def command() -> None:
-    """Look into a model config: its models."""
+    """Look into a model config: its models, and what LiteLLM is given in the end."""
 
 
 @verb("config models")
@@ -24,4 +24,16 @@ def _models(call: Call, *, file: str) -> Result:
     return models(file)
 
 
+@verb("config show")
+@click.argument("file", metavar="FILE")
+@choice_flag("asIs")
+@click.option("--raw", is_flag=True, help="Show secrets, too; without it they are ***.")
+def _show(call: Call, *, file: str, raw: bool, **flags: Any) -> Result:
+    """The effective config as YAML: FILE plus what the enabled services need."""
+    from llm_gateway.verbs.plan import show_config  # noqa: PLC0415 - loads every service; `models` is quick
+
+    return show_config(call.context({**flags, "config": file}), raw=raw)
+
+
 command.add_command(_models, name="models")
+command.add_command(_show, name="show")

@@ -21,7 +21,10 @@ def command(call: Call, *, files: tuple[str, ...], form: str, fix: bool) -> Resu
     linted = lint(files)
     written = []
     if fix:
-        for fixed in linted.fixes():
+        possible = linted.fixes()
+        if linted.fixable and not possible:
+            call.progress.note("The fixes would change more of the file than they should; make them by hand.")
+        for fixed in possible:
             call.progress.note(fixed.diff)
             if call.json or not sys.stdin.isatty() or click.confirm(f"Write {fixed.file}?", err=True):
                 fixed.write()

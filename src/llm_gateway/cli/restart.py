@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 @verb("restart")
 @choice_flags
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, as start does.")
-def command(call: Call, *, foreground: bool, **flags: Any) -> Result | None:
+@click.option("--force", is_flag=True, help="Start with a config of which lint says that it cannot work, too.")
+def command(call: Call, *, foreground: bool, force: bool, **flags: Any) -> Result | None:
     """Stop, then start with the remembered choices and those given here."""
     context = call.context(flags)
-    check(context)
+    check(context, force=force)
     stop(context)
-    return run(call, context, detach=not foreground)
+    return run(call, context, detach=not foreground, force=force)

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 @verb("start")
 @choice_flags
 @click.option("--detach", is_flag=True, help="Return when ready, and leave everything running.")
-def command(call: Call, *, detach: bool, **flags: Any) -> Result | None:
+@click.option("--force", is_flag=True, help="Start with a config of which lint says that it cannot work, too.")
+def command(call: Call, *, detach: bool, force: bool, **flags: Any) -> Result | None:
     """Start the gateway and its services; stay in the foreground until Ctrl-C."""
-    return run(call, call.context(flags), detach=detach)
+    return run(call, call.context(flags), detach=detach, force=force)
 
 
-def run(call: Call, context: Context, *, detach: bool) -> Result | None:
+def run(call: Call, context: Context, *, detach: bool, force: bool) -> Result | None:
     """Start, show the summary, and stay unless told to detach or the stack was already up."""
     interrupted = threading.Event()
     restore = on_signals(interrupted)
     try:
-        started = start(context, interrupted=interrupted)
+        started = start(context, interrupted=interrupted, force=force)
         if detach or not started.fresh:
             return started.result
         call.show(started.result)

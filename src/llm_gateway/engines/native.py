@@ -7,14 +7,14 @@ import re
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
 from llm_gateway import credentials
+from llm_gateway.engines.specs import write_spec
 from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.errors import DeadlineError, GatewayError
-from llm_gateway.files import write_json
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.services.base import Run, Service, Stack
 from llm_gateway.services.registry import SERVICES
@@ -114,7 +114,7 @@ class NativeEngine:
         for process in processes:
             if self._called_off.is_set():
                 raise Interrupted
-            write_spec(self.stack, process)
+            write_spec(self.stack.home.spec(process.name), process, env_file=self.stack.home.env_file)
             self.supervisor.start(process.name)
 
     def _await_needs(self, service: Service, deadline: Deadline) -> None:
@@ -190,20 +190,6 @@ class NativeEngine:
     def stop(self) -> None:
         """Stop everything; the gateway first, because it writes its last spend rows into the database."""
         self.supervisor.shutdown(first=("gateway",))
-
-
-def write_spec(stack: Stack, process: Process) -> None:
-    """Write what the trampoline executes for `process`."""
-    spec: dict[str, Any] = {
-        "argv": list(process.argv),
-        "user": process.user,
-        "full_environment": process.full_environment,
-        "stop_signal": process.stop_signal,
-        "env_file": str(stack.home.env_file),
-        "extra": dict(process.extra),
-        "unset": list(process.unset),
-    }
-    write_json(stack.home.specs / f"{process.name}.json", spec)
 
 
 def tail(stack: Stack, service: str, count: int) -> list[str]:

@@ -188,7 +188,7 @@ class Supervisor:
             ),
         ]
         for process in processes:
-            spec = (self._home.specs / f"{process.name}.json").relative_to(self._home.state)
+            spec = self._home.spec(process.name).relative_to(self._home.state)
             command = f"""/bin/sh -c 'exec "${_PYTHON}" -m llm_gateway.engines.trampoline {spec}'"""
             parts.append(
                 f"[program:{process.name}]\ncommand={command}\nautostart=false\nautorestart=true\n"

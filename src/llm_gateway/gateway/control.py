@@ -1,6 +1,7 @@
 """The control socket: JSON lines over a Unix socket that only its owner can open.
 
-A request is `{"do": "status"}`; the answer is one line. Both sides are here.
+A request is `{"do": "status"}` or `{"do": "reload", "spec": FILE, "fresh": false}`; the answer is one line.
+Both sides are here.
 """
 
 from __future__ import annotations
@@ -8,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_gateway.errors import GatewayError, PreconditionError
 from llm_gateway.gateway.messages import Lines, Message, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from llm_gateway.gateway.watch import Watch
 
 _LONGEST_ADDRESS = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 
@@ -83,19 +85,19 @@ def _refuse_second(path: Path, address: str) -> None:
 
 
 class Answers:
-    """The launcher's end: accepts clients on a selector and answers their requests.
+    """The launcher's end: accepts clients and answers their requests.
 
     Args:
         server: from `listen`.
-        selector: whose keys carry the callback as data.
-        status: makes the answer to `status`.
+        watch: the launcher's loop.
+        known: what can be asked: the request's `do`, and what makes the answer to it.
     """
 
-    def __init__(self, server: socket.socket, selector: selectors.BaseSelector, status: Callable[[], Message]) -> None:
+    def __init__(self, server: socket.socket, watch: Watch, known: Mapping[str, Callable[[Message], Message]]) -> None:
         self._server = server
-        self._selector = selector
-        self._status = status
-        selector.register(server, selectors.EVENT_READ, self._accept)
+        self._watch = watch
+        self._known = known
+        watch.add(server, self._accept)
 
     def _accept(self) -> None:
         try:
@@ -104,26 +106,35 @@ class Answers:
             return
         client.settimeout(0)
         lines = Lines()
-        self._selector.register(client, selectors.EVENT_READ, lambda: self._answer(client, lines))
+        self._watch.add(client, lambda: self._read(client, lines))
 
-    def _answer(self, client: socket.socket, lines: Lines) -> None:
+    def _read(self, client: socket.socket, lines: Lines) -> None:
         try:
             chunk = client.recv(4096)
             for request in lines.feed(chunk):
-                known = request.get("do") == "status"
-                client.sendall(encode(self._status() if known else {"error": "unknown request"}))
+                client.sendall(encode(self._answer(request)))
         except (OSError, ValueError):
             chunk = b""
         if not chunk:
-            self._selector.unregister(client)
+            self._watch.remove(client)
             client.close()
 
+    def _answer(self, request: Message) -> Message:
+        make = self._known.get(str(request.get("do")))
+        if make is None:
+            return {"error": "unknown request"}
+        try:
+            return make(request)
+        except GatewayError as error:
+            return {"problem": error.problem.as_dict(), "exit_code": error.exit_code}
 
-def ask(path: Path, *, do: str = "status", timeout: float = 3.0) -> Message:
+
+def ask(path: Path, *, do: str = "status", timeout: float = 3.0, **details: Any) -> Message:
     """Ask a running launcher.
 
     Returns:
-        For `status`: pid, nursery, workers, preload, config, address, version.
+        For `status`: pid, nursery, workers, draining, preload, config, address, version, reload. For `reload`: its
+        number, or the `problem` that stops it.
 
     Raises:
         GatewayError: E507 nobody answers.
@@ -132,7 +143,7 @@ def ask(path: Path, *, do: str = "status", timeout: float = 3.0) -> Message:
         with socket.socket(socket.AF_UNIX) as client, _address(path) as address:
             client.settimeout(timeout)
             client.connect(address)
-            client.sendall(encode({"do": do}))
+            client.sendall(encode({"do": do, **details}))
             lines = Lines()
             while chunk := client.recv(65536):
                 for answer in lines.feed(chunk):

@@ -45,11 +45,11 @@ def quiet_environment() -> dict[str, str]:
     }
 
 
-def launch_environment(environ: Mapping[str, str], given: LauncherOptions) -> dict[str, str]:
+def launch_environment(environ: Mapping[str, str], given: LauncherOptions, *, empty: bool = True) -> dict[str, str]:
     """The environment of the nursery and the workers: the caller's, with the launcher's own parts.
 
-    Side effect: with several workers, the directory of Prometheus' samples is created and emptied. That is once
-    per launcher and before any worker (LiteLLM's command line does it at each of its starts).
+    Side effect: with several workers, the directory of Prometheus' samples is created and, with `empty`, emptied:
+    before any worker, never beside one (LiteLLM's command line does it at each of its starts).
     """
     environment = {**quiet_environment(), **_shutdown_limits(), **environ}
     # Both would replace what the launcher was told: a config of their own, and no byte-code at all (1.8 times slower).
@@ -60,7 +60,9 @@ def launch_environment(environ: Mapping[str, str], given: LauncherOptions) -> di
     if given.workers > 1:
         directory = Path(environment.get("PROMETHEUS_MULTIPROC_DIR") or given.control.parent / "prometheus")
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-        _empty(directory)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if empty:
+            _empty(directory)
     else:
         environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
     return environment
@@ -77,7 +79,6 @@ def _shutdown_limits() -> dict[str, str]:
 
 def _empty(directory: Path) -> None:
     """Remove the samples of an earlier run, and nothing else that a person may keep there."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for pattern in ("*.db", "litellm_admitted_series*"):
         for file in directory.glob(pattern):
             file.unlink(missing_ok=True)

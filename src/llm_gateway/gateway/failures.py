@@ -30,3 +30,21 @@ def late(seconds: float) -> DeadlineError:
         cause="the machine is very slow or busy, or a service does not answer",
         next="llm-gateway logs gateway",
     )
+
+
+def not_now() -> GatewayError:
+    return GatewayError(
+        "E513",
+        "the gateway cannot be reloaded at this moment",
+        cause="it is still starting, it is stopping, or another reload is under way",
+        next="llm-gateway status, then llm-gateway reload again",
+    )
+
+
+def cannot_reload(what: str) -> GatewayError:
+    return GatewayError(
+        "E514",
+        f"a reload cannot do this: {what}",
+        cause="the gateway keeps its socket through a reload; only its config, its environment and its workers change",
+        next="llm-gateway restart",
+    )

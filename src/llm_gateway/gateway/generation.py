@@ -1,7 +1,7 @@
-"""One generation of the gateway: one configuration, the nursery that holds it, and its workers.
+"""One generation of the gateway: one configuration and the workers that run it.
 
-The supervisor runs one generation. A swap of workers under the living socket is a second one beside it: made,
-started, and when one of its workers is ready, the first one retired.
+The supervisor keeps one generation. A reload is a second one beside it: when its first worker is ready it takes
+over, and when all of its workers are, the first one's drain.
 """
 
 from __future__ import annotations
@@ -9,38 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_gateway.gateway.messages import Lines, encode
-from llm_gateway.gateway.processes import signal_group
+from llm_gateway.gateway import failures
+from llm_gateway.gateway.messages import Lines, read_available, say
+from llm_gateway.gateway.preload import FIRST_ATTEMPTS, Backoff, due
+from llm_gateway.gateway.processes import describe_exit, signal_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import subprocess
+    from collections.abc import Iterable
 
+    from llm_gateway.errors import GatewayError
     from llm_gateway.gateway.messages import Message
-    from llm_gateway.gateway.options import WorkerSettings
+    from llm_gateway.gateway.options import LauncherOptions
+    from llm_gateway.gateway.preload import Preload
+    from llm_gateway.gateway.watch import Watch
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-_STABLE_SECONDS = 30.0
-
-
-@dataclass(slots=True)
-class Backoff:
-    """When may something that keeps dying be started again? At once after the first death, then ever later."""
-
-    deaths: int = 0
-    not_before: float = 0.0
-
-    def died(self, lived: float) -> None:
-        """Note a death after `lived` seconds of service."""
-        self.deaths = 1 if lived >= _STABLE_SECONDS else self.deaths + 1
-        pause = 0.0 if self.deaths == 1 else min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self.deaths - 2))
-        self.not_before = time.monotonic() + pause
+# A retired worker goes from `ready` to `draining` by itself; a stopped one is told.
+_ENDING = {"draining", "stopping"}
 
 
 @dataclass(slots=True)
@@ -65,7 +55,7 @@ class Worker:
             self.process.returncode = os.waitstatus_to_exitcode(status)
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the worker alone for SIGTERM (it stops its engine itself), with all it started for SIGKILL."""
+        """Signal the worker alone, with all it started for SIGKILL: it stops its query engine itself."""
         if self.pid is None:
             return
         if number == signal.SIGKILL:
@@ -84,107 +74,178 @@ class Slot:
     backoff: Backoff = field(default_factory=Backoff)
 
 
-@dataclass(slots=True)
-class Nursery:
-    """The supervisor's view of the importing parent."""
-
-    process: subprocess.Popen[bytes]
-    channel: socket.socket
-    ready: bool = False
-    started: float = field(default_factory=time.monotonic)
-
-    def receive(self) -> list[Message]:
-        """Messages; an empty list at the end of the channel."""
-        try:
-            return Lines().feed(self.channel.recv(65536))
-        except OSError:
-            return []
-
-    def fork(self, pipe: int, *, announce: bool) -> None:
-        """Ask for a worker that reports on `pipe`. Raises OSError when the nursery is gone."""
-        socket.send_fds(self.channel, [encode({"announce": announce})], [pipe])
-
-    def kill(self) -> None:
-        self.channel.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGKILL)
-
-
 class Generation:
-    """One configuration with its nursery and workers.
+    """One configuration and its workers, kept alive until it is retired.
 
     Args:
-        settings: for every worker of this generation.
-        environment: of its processes.
-        listener: the shared listening socket.
-        preload: fork workers from a nursery; else every worker imports LiteLLM itself.
+        options: the command line that it was made from.
+        preload: how its workers are made; shared with the generation before it when nothing needs a new one.
+        watch: where to listen to the workers.
+
+    Attributes:
+        served: one of its workers was ready once.
+        failure: why it never was; set once, then nothing is started any more.
+        retired: it is being replaced or stopped: nothing is started any more.
     """
 
-    def __init__(
-        self, settings: WorkerSettings, environment: Mapping[str, str], listener: socket.socket, *, preload: bool
-    ) -> None:
-        self.settings = settings
+    def __init__(self, options: LauncherOptions, preload: Preload, watch: Watch) -> None:
+        self.options = options
         self.preload = preload
-        self.nursery: Nursery | None = None
-        self.nursery_backoff = Backoff()
-        self.slots = [Slot() for _ in range(settings.workers)]
+        self.slots = [Slot() for _ in range(options.workers)]
         self.served = False
+        self.failure: GatewayError | None = None
+        self.retired = False
+        self._settings = options.worker_settings
         self._announced = False
-        self._environment = dict(environment)
-        self._listener = listener
+        self._watch = watch
 
     @property
     def workers(self) -> list[Worker]:
         return [slot.worker for slot in self.slots if slot.worker]
 
     @property
-    def can_spawn(self) -> bool:
-        return not self.preload or (self.nursery is not None and self.nursery.ready)
+    def complete(self) -> bool:
+        """Are all workers ready?"""
+        return all(slot.worker and slot.worker.state == "ready" for slot in self.slots)
 
-    def start_nursery(self) -> Nursery:
-        """Start the importing parent; it says on its channel when it can fork."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = self._run("nursery", theirs.fileno(), environment={"OPENBLAS_NUM_THREADS": "1"})
-        self.nursery = Nursery(process, ours)
-        return self.nursery
+    @property
+    def closed(self) -> bool:
+        """Does no worker accept connections any more?"""
+        return all(worker.state in _ENDING for worker in self.workers)
 
-    def spawn(self, slot: Slot) -> Worker:
-        """Start a worker in a free slot. Raises OSError when the nursery is gone."""
-        announce = not self._announced
+    @property
+    def waits(self) -> Iterable[float]:
+        """When a dead worker may be replaced; moments of the monotonic clock."""
+        return [] if self._over else [slot.backoff.not_before for slot in self.slots if slot.worker is None]
+
+    @property
+    def _over(self) -> bool:
+        return self.retired or self.failure is not None
+
+    # -- starting -------------------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Start what is missing and may be started now. The first worker goes ahead: what breaks it, breaks all."""
+        if self._over or not self.preload.can_spawn:
+            return
+        for slot in self.slots if self.served else self.slots[:1]:
+            if slot.worker is None and due(slot.backoff.not_before):
+                self._spawn(slot)
+
+    def _spawn(self, slot: Slot) -> None:
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
         try:
-            if self.preload and self.nursery:
-                self.nursery.fork(theirs, announce=announce)
-                slot.worker = Worker(ours)
-            else:
-                process = self._run("worker", theirs, "1" if announce else "0")
-                slot.worker = Worker(ours, pid=process.pid, process=process)
+            process = self.preload.spawn(theirs, self._settings, announce=not self._announced)
         except OSError:
-            os.close(ours)
-            raise
+            os.close(ours)  # the nursery has just ended; its end is noticed by itself
+            return
         finally:
             os.close(theirs)
         self._announced = True
-        return slot.worker
+        worker = Worker(ours, pid=process.pid if process else None, process=process)
+        slot.worker = worker
+        self._watch.add(ours, lambda: self._hear(slot, worker))
 
-    def _run(
-        self, module: str, channel: int, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
-        listener = self._listener.fileno()
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                f"llm_gateway.gateway.{module}",
-                str(os.getpid()),
-                str(listener),
-                str(channel),
-                *arguments,
-                self.settings.as_json(),
-            ],
-            env={**self._environment, **(environment or {})},
-            pass_fds=(listener, channel),
-            stdin=subprocess.DEVNULL,
-        )
+    def check_time(self) -> None:
+        """End what is not ready in time."""
+        now, limit = time.monotonic(), self.options.ready_timeout
+        if self.preload.late(now, limit):
+            if self.served:
+                self.preload.lose("it was not ready in time")
+            elif not self._over:
+                self.failure = failures.late(limit)
+        for worker in self.workers:
+            if worker.state == "starting" and now - worker.started > limit:
+                worker.reason = f"it was not ready within {limit:.0f} s"
+                if not self.served and not self._over:
+                    self.failure = failures.late(limit)
+                if worker.pid is None:
+                    self.preload.lose("it does not answer")
+                worker.signal(signal.SIGKILL)
+
+    # -- listening to the workers ---------------------------------------------------------------------------
+
+    def _hear(self, slot: Slot, worker: Worker) -> None:
+        if not self._read(worker) and worker.pid is None:
+            self._lose(slot, worker, "it ended before it began")
+
+    def _read(self, worker: Worker) -> bool:
+        """Take what a worker has written; False after its last word."""
+        chunk = read_available(worker.pipe)
+        if chunk is None:
+            return True
+        for message in worker.lines.feed(chunk):
+            self._note(worker, message)
+        if chunk == b"":
+            self._forget_pipe(worker)
+        return chunk != b""
+
+    def _forget_pipe(self, worker: Worker) -> None:
+        self._watch.remove(worker.pipe)
+        os.close(worker.pipe)
+        worker.pipe = -1
+
+    def _note(self, worker: Worker, message: Message) -> None:
+        worker.pid = message.get("pid", worker.pid)
+        worker.reason = message.get("reason", worker.reason)
+        state = message.get("state")
+        if state == "draining":
+            worker.become("draining")
+        elif self.retired:
+            self._tell(worker, signal.SIGTERM)  # it was not even born when the others were told
+        elif state == "ready":
+            worker.become("ready")
+            self.served = self.preload.proven = True
+
+    def reap(self, pid: int, status: int) -> bool:
+        """Note the end of a process, if it was one of the workers."""
+        for slot in self.slots:
+            if slot.worker and slot.worker.pid == pid:
+                slot.worker.ended(status)
+                self._lose(slot, slot.worker, describe_exit(status))
+                return True
+        return False
+
+    def _lose(self, slot: Slot, worker: Worker, how: str) -> None:
+        slot.worker = None
+        ready = worker.state != "starting"
+        if worker.pipe >= 0:
+            self._read(worker)
+        if worker.pipe >= 0:
+            self._forget_pipe(worker)
+        if worker.pid:
+            signal_group(worker.pid, signal.SIGKILL)  # what it started: its query engine
+            self._forget_samples(worker.pid)
+        if self._over:
+            return
+        slot.restarts += 1
+        slot.backoff.died(time.monotonic() - worker.started if ready else 0.0)
+        number = self.slots.index(slot) + 1
+        reason = worker.reason or how
+        if self.served:
+            say(f"worker {number} {'' if ready else 'failed to start: '}{reason}; replacing it")
+        elif slot.backoff.deaths >= FIRST_ATTEMPTS:
+            self.failure = failures.does_not_start(reason)
+        else:
+            say(f"start {slot.backoff.deaths} of {FIRST_ATTEMPTS} failed: {reason}")
+
+    def _forget_samples(self, pid: int) -> None:
+        """Drop the live gauges of a dead worker, as prometheus_client's mark_process_dead does."""
+        samples = self.preload.launch.environment.get("PROMETHEUS_MULTIPROC_DIR")
+        if samples:
+            for file in Path(samples).glob(f"gauge_live*_{pid}.db"):
+                file.unlink(missing_ok=True)
+
+    # -- ending ---------------------------------------------------------------------------------------------
+
+    def retire(self, number: signal.Signals) -> None:
+        """Start nothing any more; SIGUSR1 lets the workers drain, SIGTERM stop soon, SIGKILL ends them."""
+        self.retired = True
+        for worker in self.workers:
+            self._tell(worker, number)
+
+    def _tell(self, worker: Worker, number: signal.Signals) -> None:
+        if number != signal.SIGUSR1 and worker.state != "stopping":
+            worker.become("stopping")
+        worker.signal(number)

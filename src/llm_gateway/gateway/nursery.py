@@ -4,10 +4,10 @@ A worker forked from it is ready in a fraction of a second and shares the parent
 loop, no request, no tokenizer and no thread: none of these survives a fork. Workers are forked twice, so that
 they belong to the supervisor and outlive a nursery that ends.
 
-Run as `python -m llm_gateway.gateway.nursery SUPERVISOR_PID LISTENER_FD CHANNEL_FD SETTINGS`. On the channel
+Run as `python -m llm_gateway.gateway.nursery SUPERVISOR_PID LISTENER_FD CHANNEL_FD`. On the channel
 (a Unix packet socket) it says `{"state": "ready"}` or `{"state": "refused", "reason"}` or
-`{"state": "failed", "reason"}`; each message `{"announce": bool}` with one descriptor (the worker's pipe) asks
-for one worker. The end of the channel ends the nursery.
+`{"state": "failed", "reason"}`; each message `{"announce": bool, "settings": {…}}` with one descriptor (the
+worker's pipe) asks for one worker. The end of the channel ends the nursery.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ EAGER_MODULES = (
 # What the start-up with a database imports: the generated client alone takes a second.
 _DATABASE_MODULES = ("prisma", "prisma.client")
 _ADOPTION_SECONDS = 5.0
+_LARGEST_ORDER = 65536  # two paths and some numbers
 
 
 def preload() -> None:
@@ -79,13 +80,10 @@ def refresh_identity() -> None:
 class Nursery:
     """The nursery's side of the channel."""
 
-    def __init__(
-        self, channel: socket.socket, listener: socket.socket, *, supervisor: int, settings: WorkerSettings
-    ) -> None:
+    def __init__(self, channel: socket.socket, listener: socket.socket, *, supervisor: int) -> None:
         self._channel = channel
         self._listener = listener
         self._supervisor = supervisor
-        self._settings = settings
 
     def say(self, **message: str) -> None:
         self._channel.sendall(encode(dict(message)))
@@ -93,14 +91,15 @@ class Nursery:
     def run(self) -> int:
         """Fork a worker per message until the channel ends. Returns this process's exit code, or a worker's."""
         while True:
-            packet, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, _LARGEST_ORDER, 1)
             if not packet:
                 return 0
-            code = self._fork(descriptors[0], announce=json.loads(packet)["announce"])
+            order = json.loads(packet)
+            code = self._fork(descriptors[0], WorkerSettings(**order["settings"]), announce=order["announce"])
             if code is not None:
                 return code
 
-    def _fork(self, descriptor: int, *, announce: bool) -> int | None:
+    def _fork(self, descriptor: int, settings: WorkerSettings, *, announce: bool) -> int | None:
         """None in the nursery; the exit code in a worker, after it has served."""
         middle = os.fork()
         if middle:
@@ -110,9 +109,9 @@ class Nursery:
         if os.fork():
             os._exit(0)
         self._channel.close()
-        return self._work(Report(descriptor), announce=announce)
+        return self._work(Report(descriptor), settings, announce=announce)
 
-    def _work(self, report: Report, *, announce: bool) -> int:
+    def _work(self, report: Report, settings: WorkerSettings, *, announce: bool) -> int:
         from llm_gateway.gateway.worker import serve  # noqa: PLC0415 - imported by preload
 
         lead_a_group()
@@ -121,18 +120,17 @@ class Nursery:
         die_with(self._supervisor, signal.SIGTERM)
         report.send(pid=os.getpid())
         refresh_identity()
-        return serve(self._listener, self._settings, report, supervisor=self._supervisor, announce=announce)
+        return serve(self._listener, settings, report, supervisor=self._supervisor, announce=announce)
 
 
 def main(arguments: list[str]) -> int:
-    supervisor, listener, channel, settings = arguments
+    supervisor, listener, channel = arguments
     lead_a_group()
     die_with(int(supervisor), signal.SIGKILL)
     nursery = Nursery(
         socket.socket(fileno=int(channel)),
         socket.socket(fileno=int(listener)),
         supervisor=int(supervisor),
-        settings=WorkerSettings.from_json(settings),
     )
     try:
         preload()

@@ -26,10 +26,14 @@ class WorkerSettings:
     debug: bool
     detailed_debug: bool
     graceful_timeout: float
+    drain_timeout: float
     modules: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
     def as_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(self.as_dict())
 
     @classmethod
     def from_json(cls, text: str) -> WorkerSettings:
@@ -52,6 +56,8 @@ class LauncherOptions:
     preload: bool
     ready_timeout: float
     graceful_timeout: float
+    drain_timeout: float
+    spec: Path | None
     start_when: Path | None
     modules: Path | None = None
 
@@ -63,6 +69,7 @@ class LauncherOptions:
             debug=self.debug,
             detailed_debug=self.detailed_debug,
             graceful_timeout=self.graceful_timeout,
+            drain_timeout=self.drain_timeout,
             modules=str(self.modules or ""),
         )
 
@@ -101,6 +108,8 @@ def parse(arguments: Sequence[str]) -> LauncherOptions:
         preload=given.preload,
         ready_timeout=given.ready_timeout,
         graceful_timeout=given.graceful_timeout,
+        drain_timeout=given.drain_timeout,
+        spec=given.spec,
         start_when=given.start_when,
         modules=given.modules,
     )
@@ -125,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
         "--modules", type=Path, metavar="DIR", help="where the config's own Python modules (callbacks, auth) may stand"
     )
     parser.add_argument(
-        "--graceful-timeout", type=float, default=4.0, metavar="S", help="for open streams (%(default)s)"
+        "--graceful-timeout", type=float, default=4.0, metavar="S", help="for open streams at a stop (%(default)s)"
+    )
+    parser.add_argument(
+        "--drain-timeout", type=float, default=600.0, metavar="S", help="for open streams at a reload (%(default)s)"
+    )
+    parser.add_argument(
+        "--spec", type=Path, metavar="FILE", help="what completes the environment; read again at a reload"
     )
     return parser

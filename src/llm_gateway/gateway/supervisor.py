@@ -5,32 +5,32 @@ One thread, one selector. It imports nothing heavy, so that it cannot fail for t
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import selectors
 import signal
 import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_gateway.gateway import failures
 from llm_gateway.gateway.control import Answers
-from llm_gateway.gateway.generation import Generation, Slot, Worker
-from llm_gateway.gateway.messages import read_available, say
-from llm_gateway.gateway.processes import LINUX, adopt_orphans, describe_exit, signal_group
+from llm_gateway.gateway.generation import Generation
+from llm_gateway.gateway.messages import say
+from llm_gateway.gateway.preload import Launch, Preload
+from llm_gateway.gateway.processes import LINUX, adopt_orphans
+from llm_gateway.gateway.reload import Reload, read_order
+from llm_gateway.gateway.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from llm_gateway.errors import GatewayError
     from llm_gateway.gateway.messages import Message
     from llm_gateway.gateway.options import LauncherOptions
 
-_FIRST_ATTEMPTS = 3  # a config that does not load fails each time; a database that is just starting does not
 _TICK = 0.5
 _RELEASE_TICK = 0.02
 _STOP_MARGIN = 3.0  # after the graceful time-out: the app's own shutdown (spend logs are written there)
+MOST_RETIRED = 6  # generations with open streams (about 100 MB a worker); an older one is stopped
 
 
 class Supervisor:
@@ -40,6 +40,7 @@ class Supervisor:
         options: the command line.
         listener: the listening socket; never accepted from here.
         control: the listening control socket.
+        caller: the environment of this process, which a spec file completes.
         environment: of the nursery and the workers.
     """
 
@@ -48,19 +49,24 @@ class Supervisor:
         options: LauncherOptions,
         listener: socket.socket,
         control: socket.socket,
+        *,
+        caller: Mapping[str, str],
         environment: Mapping[str, str],
     ) -> None:
         self._options = options
         self._listener = listener
         self._address = _spelled(listener)
         self._control = control
-        self._selector = selectors.DefaultSelector()
-        self._version = importlib.metadata.version("litellm")
-        self._samples = environment.get("PROMETHEUS_MULTIPROC_DIR")
-        self._signals: list[int] = []
+        self._caller = caller
+        self._watch = Watch()
         self._failure: GatewayError | None = None
         self._stopping: float | None = None
-        self._generation = Generation(options.worker_settings, environment, listener, preload=options.preload and LINUX)
+        self._told = False
+        self._reload: Reload | None = None
+        self._reloads = 0
+        self._retired: list[Generation] = []
+        preload = Preload(Launch.here(environment, listener), self._watch, wanted=options.preload and LINUX)
+        self._generation = Generation(options, preload, self._watch)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT.
@@ -71,165 +77,124 @@ class Supervisor:
         """
         adopt_orphans()
         self._catch_signals()
-        Answers(self._control, self._selector, self.status)
-        if not self._generation.preload:
+        Answers(self._control, self._watch, {"status": self.status, "reload": self.reload})
+        if not self._generation.preload.wanted:
             say(f"each worker imports LiteLLM itself ({'--no-preload' if LINUX else 'not Linux'})")
         try:
             while not self._finished():
                 self._fill()
-                self._check_time()
-                for key, _ in self._selector.select(self._pause()):
-                    key.data()
+                self._advance()
+                self._watch.wait(self._pause())
         finally:
             self._clean_up()
         if self._failure:
             raise self._failure
         return 0
 
-    # -- starting -------------------------------------------------------------------------------------------
+    @property
+    def _generations(self) -> list[Generation]:
+        """All there are: the serving one, what it replaces or is replaced by, and those that drain."""
+        beside = [self._reload.new, self._reload.old] if self._reload and self._reload.under_way else []
+        return list(dict.fromkeys(one for one in (self._generation, *beside, *self._retired) if one))
+
+    # -- the loop -------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Start what is missing and may be started now. The first worker goes ahead: what breaks it, breaks all."""
-        generation = self._generation
+        """Start what is missing and may be started now."""
         if self._stopping is not None:
             return
-        if generation.preload and generation.nursery is None and _due(generation.nursery_backoff.not_before):
-            nursery = generation.start_nursery()
-            self._watch(nursery.channel, self._hear_nursery)
-        if not generation.can_spawn or not self._released():
-            return
-        for slot in generation.slots if generation.served else generation.slots[:1]:
-            if slot.worker is None and _due(slot.backoff.not_before):
-                self._spawn(slot)
+        for generation in self._generations:
+            if not generation.retired:
+                generation.preload.start()
+                if self._released():
+                    generation.fill()
 
     def _released(self) -> bool:
         """May workers start? The kit imports LiteLLM while the database is still being made and migrated."""
         return self._options.start_when is None or self._options.start_when.exists()
 
-    def _spawn(self, slot: Slot) -> None:
-        try:
-            worker = self._generation.spawn(slot)
-        except OSError:
-            return  # the nursery has just ended; its end is noticed by itself
-        self._watch(worker.pipe, lambda: self._hear_worker(slot, worker))
+    def _advance(self) -> None:
+        """Look at what has a time limit, and take the next step of a reload."""
+        if self._stopping is not None:
+            if time.monotonic() >= self._stopping:
+                self._end_workers(signal.SIGKILL)
+            return
+        for generation in self._generations:
+            generation.check_time()
+        self._retired = [one for one in self._retired if one.workers]
+        failure = self._generation.failure or self._generation.preload.failure
+        if failure and not self._generation.served:
+            self._fail(failure)
+        elif self._generation.served and not self._told:
+            self._told = True
+            say(f"LiteLLM {self._generation.preload.launch.litellm} answers on {self._address}")
+        if self._reload:
+            self._step(self._reload)
 
-    def _check_time(self) -> None:
+    def _pause(self) -> float:
+        """Until the next thing that has a time; the tick bounds what was overlooked."""
+        if self._generation.preload.can_spawn and not self._released():
+            return _RELEASE_TICK
         now = time.monotonic()
-        if self._stopping is not None:
-            if now >= self._stopping:
-                self._signal_workers(signal.SIGKILL)
-            return
-        for slot in self._generation.slots:
-            worker = slot.worker
-            if worker and worker.state == "starting" and now - worker.started > self._options.ready_timeout:
-                worker.reason = f"it was not ready within {self._options.ready_timeout:.0f} s"
-                if not self._generation.served:
-                    self._fail(failures.late(self._options.ready_timeout))
-                if worker.pid is None:
-                    self._lose_nursery("it does not answer")
-                worker.signal(signal.SIGKILL)
-        generation = self._generation
-        nursery = generation.nursery
-        if nursery and not nursery.ready and now - nursery.started > self._options.ready_timeout:
-            if generation.served:
-                self._lose_nursery("it was not ready in time")
-            else:
-                self._fail(failures.late(self._options.ready_timeout))
+        waits = [moment for one in self._generations for moment in (*one.waits, *one.preload.waits)]
+        return max(0.005, min([_TICK, *(moment - now for moment in waits if moment > now)]))
 
-    # -- listening to the others ----------------------------------------------------------------------------
+    def _finished(self) -> bool:
+        return self._stopping is not None and not any(one.workers for one in self._generations)
 
-    def _hear_nursery(self) -> None:
-        nursery = self._generation.nursery
-        if nursery is None:
-            return
-        messages = nursery.receive()
-        if not messages:
-            self._lose_nursery("")
-        for message in messages:
-            if message["state"] == "ready":
-                nursery.ready = True
-            elif message["state"] == "refused":
-                say(f"{message['reason']}; each worker imports LiteLLM itself now")
-                self._generation.preload = False
-                self._lose_nursery("")
-            else:
-                self._lose_nursery(str(message["reason"]))
+    def _clean_up(self) -> None:
+        self._end_workers(signal.SIGKILL)
+        self._options.control.unlink(missing_ok=True)
+        signal.set_wakeup_fd(-1)
 
-    def _lose_nursery(self, reason: str) -> None:
-        """Forget a nursery that ended. Its workers are not its children; they serve on."""
-        generation, nursery = self._generation, self._generation.nursery
-        if nursery is None:
-            return
-        self._selector.unregister(nursery.channel)
-        nursery.kill()
-        generation.nursery = None
-        if self._stopping is not None or not generation.preload:
-            return
-        generation.nursery_backoff.died(time.monotonic() - nursery.started)
-        if not generation.served and generation.nursery_backoff.deaths >= _FIRST_ATTEMPTS:
-            self._fail(failures.not_importable(reason or "the importing process ended"))
-            return
-        say(f"the importing process ended{': ' + reason if reason else ''}; starting another one")
+    # -- reload ---------------------------------------------------------------------------------------------
 
-    def _hear_worker(self, slot: Slot, worker: Worker) -> None:
-        if not self._read(worker) and worker.pid is None:
-            self._lose_worker(slot, worker, "it ended before it began")
+    def reload(self, request: Message) -> Message:
+        """What `{"do": "reload", "spec": PATH, "fresh": bool}` answers: `{"reload": number}`; then it goes on.
 
-    def _read(self, worker: Worker) -> bool:
-        """Take what a worker has written; False after its last word."""
-        chunk = read_available(worker.pipe)
-        if chunk is None:
-            return True
-        for message in worker.lines.feed(chunk):
-            self._note(worker, message)
-        if chunk == b"":
-            self._forget_pipe(worker)
-        return chunk != b""
+        A new generation is made from the spec file beside the present one. It shares the importing parent unless
+        the interpreter, LiteLLM or the environment changed, or `fresh` is true.
 
-    def _forget_pipe(self, worker: Worker) -> None:
-        self._selector.unregister(worker.pipe)
-        os.close(worker.pipe)
-        worker.pipe = -1
+        Raises:
+            GatewayError: E513 there is nothing to replace yet, or another reload is under way; E514 the spec wants
+                what only a restart can change.
+            InputError: E501 and others: what the spec names cannot be read.
+        """
+        if self._stopping is not None or not self._generation.served or (self._reload and self._reload.under_way):
+            raise failures.not_now()
+        options, launch = read_order(str(request.get("spec", "")), self._options, self._caller, self._listener)
+        present = self._generation.preload
+        wanted = options.preload and LINUX
+        fresh = bool(request.get("fresh")) or launch != present.launch or wanted != (self._options.preload and LINUX)
+        preload = Preload(launch, self._watch, wanted=wanted) if fresh else present
+        self._reloads += 1
+        self._reload = Reload(self._reloads, Generation(options, preload, self._watch), fresh=fresh)
+        return {"reload": self._reloads}
 
-    def _note(self, worker: Worker, message: Message) -> None:
-        worker.pid = message.get("pid", worker.pid)
-        worker.reason = message.get("reason", worker.reason)
-        if self._stopping is not None:
-            worker.signal(signal.SIGTERM)
-        elif message.get("state") == "ready":
-            worker.become("ready")
-            if not self._generation.served:
-                self._generation.served = True
-                say(f"LiteLLM {self._version} answers on {self._address}")
+    def _step(self, reload: Reload) -> None:
+        """Drop a new generation that does not come up; let one that serves take over; let the old one drain."""
+        if reload.state == "starting":
+            failure = reload.new.failure or reload.new.preload.failure
+            if failure and not reload.new.served:
+                reload.fail(failure)
+                self._retire(reload.new, signal.SIGKILL)
+            elif reload.new.served:
+                reload.take_over(self._generation)
+                self._generation, self._options = reload.new, reload.new.options
+        if reload.state == "serving" and reload.old and reload.may_retire():
+            self._retire(reload.old, signal.SIGUSR1)
+            reload.state = "closing"
+        if reload.state == "closing" and reload.old and reload.old.closed:
+            reload.done()
+            say(f"reload {reload.number} took {reload.seconds:.2f} s")
 
-    def _lose_worker(self, slot: Slot, worker: Worker, how: str) -> None:
-        slot.worker = None
-        ready = worker.state == "ready"
-        if worker.pipe >= 0:
-            self._read(worker)
-        if worker.pipe >= 0:
-            self._forget_pipe(worker)
-        if worker.pid:
-            signal_group(worker.pid, signal.SIGKILL)  # what it started: its query engine
-            self._forget_samples(worker.pid)
-        if self._stopping is not None:
-            return
-        slot.restarts += 1
-        slot.backoff.died(time.monotonic() - worker.started if ready else 0.0)
-        number = self._generation.slots.index(slot) + 1
-        reason = worker.reason or how
-        if self._generation.served:
-            say(f"worker {number} {'' if ready else 'failed to start: '}{reason}; replacing it")
-        elif slot.backoff.deaths >= _FIRST_ATTEMPTS:
-            self._fail(failures.does_not_start(reason))
-        else:
-            say(f"start {slot.backoff.deaths} of {_FIRST_ATTEMPTS} failed: {reason}")
-
-    def _forget_samples(self, pid: int) -> None:
-        """Drop the live gauges of a dead worker, as prometheus_client's mark_process_dead does."""
-        if self._samples:
-            for file in Path(self._samples).glob(f"gauge_live*_{pid}.db"):
-                file.unlink(missing_ok=True)
+    def _retire(self, generation: Generation, number: signal.Signals) -> None:
+        generation.retire(number)
+        if generation.preload is not self._generation.preload:
+            generation.preload.stop()
+        self._retired.append(generation)
+        for overdue in self._retired[:-MOST_RETIRED]:
+            overdue.retire(signal.SIGTERM)
 
     # -- signals --------------------------------------------------------------------------------------------
 
@@ -241,7 +206,7 @@ class Supervisor:
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
-        self._watch(ours, self._take_signals)
+        self._watch.add(ours, self._take_signals)
 
     def _take_signals(self) -> None:
         numbers = set(self._wakeup[0].recv(4096))
@@ -251,7 +216,7 @@ class Supervisor:
             if self._stopping is None:
                 self._stop()
             else:
-                self._signal_workers(signal.SIGKILL)
+                self._end_workers(signal.SIGKILL)
 
     def _reap(self) -> None:
         while True:
@@ -261,34 +226,29 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            for slot in self._generation.slots:
-                if slot.worker and slot.worker.pid == pid:
-                    slot.worker.ended(status)
-                    self._lose_worker(slot, slot.worker, describe_exit(status))
+            any(generation.reap(pid, status) for generation in self._generations)
 
     def _stop(self) -> None:
         self._stopping = time.monotonic() + self._options.graceful_timeout + _STOP_MARGIN
         self._listener.close()
-        self._lose_nursery("")
-        self._signal_workers(signal.SIGTERM)
+        self._end_workers(signal.SIGTERM)
 
     def _fail(self, error: GatewayError) -> None:
         if self._failure is None:
             self._failure = error
             self._stop()
 
-    def _signal_workers(self, number: signal.Signals) -> None:
-        for worker in self._generation.workers:
-            if worker.state != "stopping":
-                worker.become("stopping")
-            worker.signal(number)
+    def _end_workers(self, number: signal.Signals) -> None:
+        for generation in self._generations:
+            generation.retire(number)
+            generation.preload.stop()
 
-    def status(self) -> Message:
+    def status(self, _request: Message) -> Message:
         """What `{"do": "status"}` answers."""
         generation = self._generation
         return {
             "pid": os.getpid(),
-            "nursery": generation.nursery.process.pid if generation.nursery else None,
+            "nursery": generation.preload.pid,
             "workers": [
                 {
                     "pid": slot.worker.pid if slot.worker else None,
@@ -298,40 +258,13 @@ class Supervisor:
                 }
                 for slot in generation.slots
             ],
-            "preload": generation.preload,
-            "config": generation.settings.config,
+            "draining": [worker.pid for one in self._retired for worker in one.workers],
+            "preload": generation.preload.wanted,
+            "config": str(generation.options.config),
             "address": self._address,
-            "version": self._version,
+            "version": generation.preload.launch.litellm,
+            "reload": self._reload.as_dict() if self._reload else None,
         }
-
-    # -- the loop -------------------------------------------------------------------------------------------
-
-    def _watch(self, source: socket.socket | int, callback: Callable[[], None]) -> None:
-        self._selector.register(source, selectors.EVENT_READ, callback)
-
-    def _pause(self) -> float:
-        """Until the next thing that has a time; the tick bounds what was overlooked."""
-        waits = [slot.backoff.not_before for slot in self._generation.slots if slot.worker is None]
-        if self._generation.nursery is None:
-            waits.append(self._generation.nursery_backoff.not_before)
-        now = time.monotonic()
-        if self._generation.can_spawn and not self._released():
-            return _RELEASE_TICK
-        return max(0.005, min([_TICK, *(moment - now for moment in waits if moment > now)]))
-
-    def _finished(self) -> bool:
-        return self._stopping is not None and not self._generation.workers
-
-    def _clean_up(self) -> None:
-        self._signal_workers(signal.SIGKILL)
-        if self._generation.nursery:
-            self._generation.nursery.kill()
-        self._options.control.unlink(missing_ok=True)
-        signal.set_wakeup_fd(-1)
-
-
-def _due(moment: float) -> bool:
-    return time.monotonic() >= moment
 
 
 def _spelled(listener: socket.socket) -> str:

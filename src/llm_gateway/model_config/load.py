@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from llm_gateway.errors import InputError
+from llm_gateway.files import Unreadable, read_text
 from llm_gateway.model_config.lint.loader import too_deep
 
 if TYPE_CHECKING:
@@ -21,7 +22,15 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         InputError: E120, missing, a directory, unreadable or too large; E121, no YAML; E122, not a model config.
     """
-    text = _text(path)
+    try:
+        text = read_text(path, largest=LARGEST)
+    except Unreadable as trouble:
+        raise InputError(
+            "E120",
+            f"The config {path} cannot be read: {trouble.reason}.",
+            cause="The path is wrong, or the file belongs to another user.",
+            next="Name an existing file: llm-gateway start --config configs/model-config-demo.yaml",
+        ) from None
     if too_deep(text):  # libyaml would end the process
         raise InputError(
             "E121",
@@ -47,28 +56,6 @@ def load(path: Path) -> dict[str, Any]:
     if models is not None and not isinstance(models, list):
         raise _not_a_config(path, "model_list is not a list")
     return value
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise _unreadable(path, "it is a directory")
-        if path.stat().st_size > LARGEST:
-            raise _unreadable(path, f"it is larger than {LARGEST // 1_000_000} MB")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from None
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, f"byte {error.start} is not UTF-8") from None
-
-
-def _unreadable(path: Path, reason: str) -> InputError:
-    return InputError(
-        "E120",
-        f"The config {path} cannot be read: {reason}.",
-        cause="The path is wrong, or the file belongs to another user.",
-        next="Name an existing file: llm-gateway start --config configs/model-config-demo.yaml",
-    )
 
 
 def _not_a_config(path: Path, reason: str) -> InputError:

@@ -104,13 +104,27 @@ def refuse_two_ports(draft: Draft, variable: str, named: int, setting: str) -> N
         )
 
 
+Operation = Literal["set", "append", "replace", "remove"]
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One entry of the effective config: set `path` unless the person's file sets it."""
+    """One entry of the effective config.
 
-    path: tuple[str, ...]
+    Attributes:
+        path: where in the config; a number is a place in a list.
+        value: what is set or put into the list; for `remove` the list's member to take out, None for the whole key.
+        reason: why, in one sentence; shown by `plan`.
+        operation: `set` unless the person's file sets `path`; `append` to the list at `path` unless it is in it;
+            `replace` what stands at `path`, and `remove` it. The last two go against the file, so `start` says them.
+        order: lower ones are applied first, equal ones in the order of the services.
+    """
+
+    path: tuple[str | int, ...]
     value: Any
     reason: str
+    operation: Operation = "set"
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,8 @@ class Process:
         name: unique in the home; also its log's name.
         argv: program and arguments; no secrets.
         user: unprivileged user to run as when the kit is root; "" = the kit's own user.
-        full_environment: does it get `.env` and the process environment, or a bare one?
+        reads_spec: it gets the caller's environment and completes it from its spec and `.env` itself; others get a
+            bare one.
         stop_signal: signal name without SIG.
         stop_seconds: how long until it is killed.
         extra: environment variables on top; no secrets.
@@ -132,7 +147,7 @@ class Process:
     name: str
     argv: tuple[str, ...]
     user: str = ""
-    full_environment: bool = False
+    reads_spec: bool = False
     stop_signal: str = "TERM"
     stop_seconds: int = 8
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -217,7 +232,11 @@ class Service:
         processes: how it runs natively.
         probe: is it ready?
         after_ready: work inside the running service; idempotent.
-        gateway_settings: its part of the effective config, given the person's config.
+        hidden: variables that the gateway's process must not have with this stack: a server that does not run.
+        gateway_settings: its part of the effective config, given the person's config with its includes. Asked of
+            every room, whether its service runs or not.
+        unused: for a service that runs: one sentence when this effective config (includes merged) does not use it,
+            with what to do; else "".
         start_early: start the processes before `needs` are ready; the processes wait by themselves.
     """
 
@@ -233,6 +252,8 @@ class Service:
     processes: Callable[[Stack], tuple[Process, ...]] = lambda _stack: ()
     probe: Callable[[Stack], Probe] | None = None
     after_ready: Callable[[Run], None] = _nothing
+    hidden: Callable[[Stack], tuple[str, ...]] = lambda _stack: ()
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
+    unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()
     start_early: bool = False

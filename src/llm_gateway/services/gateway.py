@@ -16,15 +16,17 @@ from llm_gateway.database.salt import check_salt, record_salt
 from llm_gateway.doctor import database
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
-from llm_gateway.files import read_json, write_atomic, write_json
+from llm_gateway.files import read_json, write_json
 from llm_gateway.gateway.environment import network_environment
-from llm_gateway.model_config import effective, load
+from llm_gateway.model_config import include
+from llm_gateway.model_config.lint.rules.network import is_private
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import postgres
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.services.wiring import write_effective
 from llm_gateway.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -60,9 +62,14 @@ def prepare(run: Run) -> None:
     Raises:
         InputError: E520, the master key is one that LiteLLM refuses to start with; E521, a known one for everybody.
     """
-    _refuse_weak_master_key(run.stack)
+    refuse_weak_master_key(run.stack)
     _go_ahead(run.home).unlink(missing_ok=True)
     write_effective(run.stack)
+    prepare_database_client(run)
+
+
+def prepare_database_client(run: Run) -> None:
+    """Make LiteLLM's database client for the installed version, where it is not there yet."""
     if not run.stack.runs("postgres"):
         return
     run.step.detail("preparing the database client")
@@ -98,7 +105,7 @@ def _runtime_file(home: Home) -> Path:
     return home.specs / "prisma.json"
 
 
-def _refuse_weak_master_key(stack: Stack) -> None:
+def refuse_weak_master_key(stack: Stack) -> None:
     """LiteLLM ends at boot with exit code 3 for these (facts/litellm.md section 1), after five seconds of imports."""
     key = master_key(stack)
     bind = stack.choices.text("bind")
@@ -111,7 +118,7 @@ def _refuse_weak_master_key(stack: Stack) -> None:
         )
     if key.startswith("sk-") and key != "sk-1234":
         return
-    in_config = bool((load.load(stack.config).get("general_settings") or {}).get("master_key"))
+    in_config = bool((include.read(stack.config).get("general_settings") or {}).get("master_key"))
     where = (
         f"general_settings.master_key in {stack.config}"
         if in_config
@@ -159,9 +166,14 @@ def _migrate(run: Run) -> None:
 
 
 def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
-    """What every gateway of the kit needs."""
+    """What every gateway of the kit needs.
+
+    `general_settings.database_url` is left out: the migrations, the seeder and the workers all use DATABASE_URL, and
+    two words for one thing would part them (seed 003 names a host of a container network there).
+    """
     del config
-    wanted = []
+    address = ("general_settings", "database_url")
+    wanted = [Setting(address, None, "not used, DATABASE_URL counts", "remove")]
     if is_loopback(stack.choices.text("bind")):
         direct = ("general_settings", "trusted_proxy_ranges")
         wanted.append(Setting(direct, [], "clients connect directly"))
@@ -175,27 +187,23 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     return tuple(wanted)
 
 
-def write_effective(stack: Stack) -> list[Setting]:
-    """Write the effective config; gives the settings that were added to the person's.
-
-    `general_settings.database_url` is left out: the migrations, the seeder and the workers all use DATABASE_URL, and
-    two words for one thing would part them (seed 003 names a host of a container network there).
-    """
-    from llm_gateway.services.registry import SERVICES  # noqa: PLC0415 - the registry holds this room too
-
-    config = load.load(stack.config)
-    wanted = [setting for service in SERVICES for setting in service.gateway_settings(stack, config)]
-    completed, added = effective.complete(effective.anchor(config, stack.config.parent), wanted)
-    if isinstance(completed.get("general_settings"), dict):
-        completed["general_settings"].pop("database_url", None)
-    write_atomic(stack.home.effective_config, effective.render(completed, source=str(stack.config)))
-    return added
+def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
+    general = config.get("general_settings")
+    if not isinstance(general, dict) or not general.get("database_url"):
+        return ""
+    return "general_settings.database_url in the config has no effect: put the address into DATABASE_URL in .env."
 
 
 def processes(stack: Stack) -> tuple[Process, ...]:
-    """The launcher, which owns the socket and forks the workers."""
+    return (launcher(stack, stack.home.effective_config),)
+
+
+def launcher(stack: Stack, config: Path) -> Process:
+    """The launcher, which owns the socket and forks the workers, with an effective config."""
+    from llm_gateway.services.registry import SERVICES  # noqa: PLC0415 - the registry holds this room too
+
     choices = stack.choices
-    argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(stack.home.effective_config)]
+    argv = [sys.executable, "-m", "llm_gateway.gateway.launcher", "--config", str(config)]
     argv += ["--host", choices.text("bind"), "--port", str(stack.ports["gatewayPort"])]
     argv += ["--workers", str(stack.workers), "--control", str(stack.home.socket("launcher.sock"))]
     argv += [
@@ -210,20 +218,18 @@ def processes(stack: Stack) -> tuple[Process, ...]:
         argv.append("--debug")
     if not choices.flag("preload"):
         argv.append("--no-preload")
-    return (
-        Process(
-            "gateway",
-            tuple(argv),
-            full_environment=True,
-            stop_seconds=9,
-            extra={
-                **network_environment(stack.values, local_hosts=_local_hosts(stack)),
-                **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
-                **read_json(_runtime_file(stack.home)),
-            },
-            unset=() if stack.runs("postgres") else ("DATABASE_URL",),
-            attempts=1,  # the launcher has tried three times itself
-        ),
+    return Process(
+        "gateway",
+        tuple(argv),
+        reads_spec=True,
+        stop_seconds=9,
+        extra={
+            **network_environment(stack.values, local_hosts=_local_hosts(stack)),
+            **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
+            **read_json(_runtime_file(stack.home)),
+        },
+        unset=tuple(name for service in SERVICES for name in service.hidden(stack)),
+        attempts=1,  # the launcher has tried three times itself
     )
 
 
@@ -246,7 +252,7 @@ def local_url(stack: Stack) -> str:
 
 def master_key(stack: Stack) -> str:
     """The key that counts: the config's, which LiteLLM prefers, else LITELLM_MASTER_KEY."""
-    general = load.load(stack.config).get("general_settings")
+    general = include.read(stack.config).get("general_settings")
     named = str(general.get("master_key") or "") if isinstance(general, dict) else ""
     if named.startswith("os.environ/"):
         return stack.values.get(named.removeprefix("os.environ/"), "")
@@ -259,9 +265,11 @@ def client_key(stack: Stack) -> str:
 
 
 def _local_hosts(stack: Stack) -> tuple[str, ...]:
-    """Hosts that are never reached through a proxy, besides loopback."""
+    """Hosts that are never reached through a proxy, besides loopback. Langfuse may stand in the internet."""
     hosts = {urlsplit(stack.public_url).hostname, stack.values.get("REDIS_HOST")}
-    hosts |= {urlsplit(stack.values.get(name, "")).hostname for name in ("DATABASE_URL", "LANGFUSE_HOST")}
+    hosts.add(urlsplit(stack.values.get("DATABASE_URL", "")).hostname)
+    langfuse = urlsplit(stack.values.get("LANGFUSE_HOST", "")).hostname
+    hosts.add(langfuse if langfuse and is_private(langfuse) else None)
     return tuple(sorted(host for host in hosts if host))
 
 
@@ -282,6 +290,7 @@ GATEWAY = Service(
     processes=processes,
     probe=probe,
     gateway_settings=settings,
+    unused=unused,
     checks=(
         Check("D221", "LiteLLM's query engine starts", database.query_engine),
         Check("D222", "The salt key is the database's", database.salt),

@@ -267,6 +267,7 @@ POSTGRES = Service(
     processes=processes,
     probe=probe,
     after_ready=after_ready,
+    hidden=lambda stack: () if stack.runs("postgres") else ("DATABASE_URL",),
     checks=(
         Check("D201", "The database answers", database.answers),
         Check("D202", "The database's schema fits this version", database.schema),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from llm_gateway.discovery import Findings
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
+_IN_REDIS = {"redis", "redis-semantic", "valkey-semantic"}  # LiteLLM's types of cache that live there
 _MEMORY = "128mb"  # a cache, not a store: the least recently used entries go first
 
 
@@ -160,17 +161,50 @@ def probe(stack: Stack) -> RedisProbe:
 
 def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """Switch the response cache on, unless the person's file says anything about caching."""
-    section = config.get("litellm_settings")
-    if isinstance(section, dict) and ("cache" in section or "cache_params" in section):
+    if {"cache", "cache_params"} & _section(config, "litellm_settings").keys():
         return ()
     placement = stack.placements["redis"]
     if placement.where == "off":
         return ()
-    kind, reason = ("redis", "enableRedis") if placement.runs else ("local", "enableRedis, but no Redis runs here")
+    kind, reason = "redis", "enableRedis: equal requests are answered from the cache"
+    if not placement.runs:
+        kind, reason = "local", "enableRedis, but no Redis runs here: each worker has a cache of its own"
     return (
         Setting(("litellm_settings", "cache"), value=True, reason=reason),
         Setting(("litellm_settings", "cache_params"), value={"type": kind}, reason=reason),
     )
+
+
+def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
+    """LiteLLM 1.106.2 counts spend and limits in any Redis that REDIS_HOST names; this is about the cache."""
+    settings = _section(config, "litellm_settings")
+    kind = str(_section(settings, "cache_params").get("type", "redis"))
+    if settings.get("cache") is True and kind in _IN_REDIS:
+        return ""
+    if not {"cache", "cache_params"} & settings.keys():
+        why, fix = "litellm_settings has no cache", "Add cache: true, or leave out --as-is"
+    elif settings.get("cache") is True:
+        why, fix = f"cache_params.type is {kind}", "Set it to redis"
+    else:
+        why, fix = "litellm_settings.cache is not true", "Set cache: true"
+    return f"Redis runs, but the config does not use it as a cache: {why}. {fix}, or: --no-enable-redis."
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def hidden(stack: Stack) -> tuple[str, ...]:
+    """The address of a server that the kit does not run: LiteLLM would wait for it at each start (10 s, measured).
+
+    It looks for a Redis wherever REDIS_HOST is set, whatever the config says about caching. An address that a person
+    wrote stays: the config may name it.
+    """
+    lines = stack.lines["redis"]
+    if stack.runs("redis") or any(stack.values[line.name] != line.value for line in lines):
+        return ()
+    return tuple(line.name for line in lines)
 
 
 def _answers(stack: Stack) -> tuple[str, str] | None:
@@ -191,6 +225,8 @@ REDIS = Service(
     prepare=prepare,
     processes=processes,
     probe=probe,
+    hidden=hidden,
     gateway_settings=gateway_settings,
+    unused=unused,
     checks=(Check("D211", "The external Redis answers", _answers),),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from llm_gateway.services.gateway import GATEWAY
+from llm_gateway.services.langfuse import LANGFUSE
 from llm_gateway.services.later import LATER
 from llm_gateway.services.postgres import POSTGRES
+from llm_gateway.services.presidio import PRESIDIO
 from llm_gateway.services.redis import REDIS
 
-SERVICES = (POSTGRES, REDIS, *LATER, GATEWAY)
+SERVICES = (POSTGRES, REDIS, LANGFUSE, PRESIDIO, *LATER, GATEWAY)
 BY_ID = {service.id: service for service in SERVICES}

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from llm_gateway import home_files, stack
 from llm_gateway.choices import Choice, Choices, Chosen, Value, resolve
+from llm_gateway.credentials import fingerprint
 from llm_gateway.discovery import Findings, discover
 from llm_gateway.dotenv import Environment, read
 from llm_gateway.files import read_json
@@ -19,11 +20,12 @@ from llm_gateway.options import options
 from llm_gateway.paths import Home, find_home
 from llm_gateway.probes import TcpProbe
 from llm_gateway.resources import resource
+from llm_gateway.services.presidio import BASES as PRESIDIO_BASES
 from llm_gateway.services.registry import SERVICES
 from llm_gateway.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from llm_gateway.progress import Progress
     from llm_gateway.services.base import Stack
@@ -97,14 +99,23 @@ def running_record(home: Home) -> dict[str, Any]:
     return read_json(home.running_file)
 
 
-def running_stack(context: Context) -> Stack | None:
-    """The stack as it was started, None when none was."""
+def running_stack(context: Context, *, config: Path | None = None, changed: Iterable[str] = ()) -> Stack | None:
+    """The stack as it was started, None when none was.
+
+    Args:
+        context: the person's situation now; its `.env` counts as it is now.
+        config: another model config than the one it was started with.
+        changed: ids of choices that count as they are now, where somebody chose them.
+    """
     record = running_record(context.home)
     if not record:
         return None
     chosen = {id_: Chosen(*pair) for id_, pair in record["choices"].items()}
     for id_, port in record["ports"].items():
         chosen[id_] = Chosen(port, chosen[id_].source)
+    for id_ in ("configFile", *changed):
+        if context.choices.asked(id_):
+            chosen[id_] = Chosen(context.choices[id_], context.choices.source(id_))
     defaults = {c.id: Chosen(c.default, "default") for c in catalogue()}
     process = {n: v for n, v in context.environment.process.items() if n not in record["variables"]}
     known = replace(
@@ -112,7 +123,7 @@ def running_stack(context: Context) -> Stack | None:
         choices=Choices({**defaults, **chosen}, catalogue()),
         environment=Environment(process={**process, **record["given"]}, file=context.environment.file),
     )
-    return _plan(known, discover(context.home, ports=()), config=Path(record["config"]))
+    return _plan(known, discover(context.home, ports=()), config=config or Path(record["config"]))
 
 
 def planned_stack(context: Context) -> Stack:
@@ -148,7 +159,14 @@ def _ask_servers(findings: Findings, environment: Environment) -> Findings:
     host, port = environment.get("REDIS_HOST"), environment.get("REDIS_PORT") or "6379"
     database = url.hostname and not TcpProbe(url.hostname, url.port or 5432)()
     cache = host and port.isdigit() and not TcpProbe(host, int(port))()
-    return replace(findings, database_answers="yes" if database else "", redis_answers="yes" if cache else "")
+    presidio = [urlsplit(environment.get(name)) for name in PRESIDIO_BASES]
+    masking = any(base.hostname and not TcpProbe(base.hostname, base.port or 80)() for base in presidio)
+    return replace(
+        findings,
+        database_answers="yes" if database else "",
+        redis_answers="yes" if cache else "",
+        presidio_answers="yes" if masking else "",
+    )
 
 
 def wanted_stack(context: Context) -> Stack:
@@ -172,17 +190,20 @@ def wanted(choices: Choices) -> dict[str, Value]:
     return {c.id: choices[c.id] for c in choices.catalogue if c.remembered and c.id != "configFile"}
 
 
-def record(context: Context, made: Stack) -> dict[str, Any]:
+def record(made: Stack) -> dict[str, Any]:
     """What `state/running.json` holds: enough to tell a second start whether it wants the same.
 
-    The services' variables that the process gave are in it, because another shell does not have them.
+    The services' variables that the process gave are in it, because another shell does not have them; of those that
+    running services were started with, fingerprints.
     """
     variables = [line.name for lines in made.lines.values() for line in lines]
     process = made.environment.process
+    choices = made.choices
     return {
         "variables": variables,
         "given": {name: process[name] for name in variables if process.get(name)},
-        "choices": {id_: [value, context.choices.source(id_)] for id_, value in wanted(context.choices).items()},
+        "services": service_variables(made),
+        "choices": {id_: [value, choices.source(id_)] for id_, value in wanted(choices).items()},
         "ports": dict(made.ports),
         "config": str(made.config),
         "config_sha256": digest(made.config),
@@ -190,6 +211,13 @@ def record(context: Context, made: Stack) -> dict[str, Any]:
         "workers": made.workers,
         "public_url": made.public_url,
     }
+
+
+def service_variables(made: Stack) -> dict[str, str]:
+    """Fingerprints of the variables that the kit's own services besides the gateway are started with."""
+    own = [id_ for id_, placement in made.placements.items() if placement.where in {"native", "docker"}]
+    names = [line.name for id_ in own if id_ != "gateway" for line in made.lines[id_]]
+    return {name: fingerprint(made.values[name]) for name in names}
 
 
 def digest(path: Path) -> str:

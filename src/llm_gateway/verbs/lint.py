@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.choices import resolve
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from llm_gateway.choices import Choices
     from llm_gateway.model_config.lint.document import Document, Model
+    from llm_gateway.model_config.lint.findings import Finding
     from llm_gateway.model_config.lint.fix import Fixed
+    from llm_gateway.progress import Progress
+    from llm_gateway.services.base import Stack
 
 _SERVICES = {
     "enableRedis": "redis",
@@ -38,6 +41,7 @@ _SERVICES = {
     "enableLago": "lago",
     "enablePrometheus": "prometheus",
 }
+_OWN = {"native", "docker"}  # a server of somebody else's may be able to do what the kit's cannot
 _LIMITS = ("rpm", "tpm", "max_parallel_requests", "max_budget")
 
 
@@ -78,6 +82,19 @@ def context_for(choices: Choices, variables: Mapping[str, str]) -> LintContext:
     )
 
 
+def context_of(stack: Stack) -> LintContext:
+    """The lint's context for a planned stack: what its gateway's process will really get."""
+    from llm_gateway.services.registry import BY_ID  # noqa: PLC0415 - `lint` alone needs no service
+
+    (process,) = BY_ID["gateway"].processes(stack)
+    variables = {**stack.values, **process.extra}
+    return replace(
+        context_for(stack.choices, {name: variables[name] for name in variables.keys() - set(process.unset)}),
+        enabled=frozenset(id_ for id_, placement in stack.placements.items() if placement.where in _OWN),
+        database=stack.runs("postgres"),
+    )
+
+
 def _installed() -> dict[str, str]:
     """The versions of the packages that rules ask for, in this interpreter's environment: the gateway's."""
     found = {}
@@ -108,6 +125,11 @@ class Lint:
 
     files: tuple[Linted, ...]
 
+    @property
+    def fixable(self) -> bool:
+        """Has any finding a safe fix?"""
+        return any(finding.edits for linted in self.files for finding in linted.findings)
+
     def fixes(self) -> list[Fixed]:
         """What `--fix` would write."""
         from llm_gateway.model_config.lint.fix import fixes  # noqa: PLC0415 - only --fix needs it
@@ -132,6 +154,42 @@ def lint(files: Sequence[str], context: LintContext | None = None) -> Lint:
     """Lint each file by itself."""
     known = situation() if context is None else context
     return Lint(tuple(lint_file(file, known) for file in files))
+
+
+def refuse_mistakes(stack: Stack, *, progress: Progress, force: bool = False) -> tuple[str, ...]:
+    """What comes before each start, restart and reload: errors that spoil the whole gateway stop it.
+
+    Args:
+        stack: as it is to run, with the config as it is now.
+        progress: where the findings are shown when they stop it.
+        force: go on in spite of them.
+
+    Returns:
+        One line for each warning and each error that does not stop it, for the result's warnings.
+
+    Raises:
+        GatewayError: E124, with all findings as data.
+    """
+    findings = lint_file(str(stack.config), context_of(stack)).findings
+    serious = [finding for finding in findings if finding.severity != "info"]
+    fatal = [finding for finding in serious if finding.fatal]
+    if not fatal or force:
+        return tuple(_line(finding) for finding in serious)
+    progress.note(render.text(serious))
+    first = fatal[0]
+    more = f", and {len(fatal) - 1} more" if len(fatal) > 1 else ""
+    raise GatewayError(
+        "E124",
+        f"The gateway cannot work with {stack.config}.",
+        cause=f"{first.file}, line {first.line}: {first.message} ({first.id}){more}. {first.why} {first.fix}",
+        next=f"llm-gateway lint {stack.config} shows everything again; --force starts all the same",
+        data={"findings": [finding.as_dict() for finding in findings]},
+    )
+
+
+def _line(finding: Finding) -> str:
+    place = f"{finding.file}:{finding.line}:{finding.column}"
+    return f"{place}: {finding.severity} {finding.id} {finding.message}. {finding.fix}"
 
 
 def models(file: str, context: LintContext | None = None) -> Result:

@@ -1,4 +1,4 @@
-"""plan and init: what would happen, and writing it down without starting anything."""
+"""plan, config show and init: what would happen, and writing it down without starting anything."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from llm_gateway import home_files
 from llm_gateway.errors import GatewayError
+from llm_gateway.model_config import changes as show
+from llm_gateway.model_config.effective import as_yaml
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.results import Result
+from llm_gateway.services import wiring
 from llm_gateway.services.registry import BY_ID
-from llm_gateway.verbs.context import make_stack, reopen, running_stack
+from llm_gateway.verbs.context import make_stack, planned_stack, reopen, running_stack
 from llm_gateway.verbs.locking import changing
 
 if TYPE_CHECKING:
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 def plan(context: Context) -> Result:
     """The verb: where everything would run and why, with the source of each choice. Writes nothing."""
     stack = running_stack(context) or make_stack(context)
+    _, changes = wiring.effective_config(stack)
+    warnings = (*stack.warnings, *wiring.notes(stack))
     data = {**describe(stack), "choices": context.choices.as_dict(), "database": _database(stack)}
+    data["config_changes"] = show.as_data(changes)
     lines = [
         f"Home    {stack.home.root}",
         f"Config  {stack.config}",
@@ -38,7 +44,23 @@ def plan(context: Context) -> Result:
     ]
     lines += ["", "Variables:"]
     lines += [f"  {name:<30} {source}" for name, source in data["variables"].items()]
-    return Result("plan", data, "\n".join(lines), warnings=stack.warnings)
+    lines += ["", f"Effective config, compared with {stack.config}:"]
+    lines += [f"  {line}" for line in show.diff(changes)] or ["  no difference"]
+    return Result("plan", data, "\n".join(lines), warnings=warnings)
+
+
+def show_config(context: Context, *, raw: bool = False) -> Result:
+    """The verb `config show`: the effective config that a start would write. Writes nothing.
+
+    Args:
+        context: with the config to show.
+        raw: show secrets, too.
+    """
+    stack = planned_stack(context)
+    config, changes = wiring.effective_config(stack)
+    shown = config if raw else show.masked(config)
+    data = {"config": shown, "changes": show.as_data(changes)}
+    return Result("config show", data, as_yaml(shown).rstrip("\n"), warnings=wiring.notes(stack))
 
 
 def _database(stack: Stack) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from llm_gateway import home_files
 from llm_gateway.engines.native import Interrupted, NativeEngine
 from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.errors import GatewayError
 from llm_gateway.files import write_json
-from llm_gateway.model_config.load import load
+from llm_gateway.model_config import include
 from llm_gateway.probes import Deadline
 from llm_gateway.results import Result
+from llm_gateway.services import wiring
 from llm_gateway.verbs import summary
 from llm_gateway.verbs.context import (
     digest,
@@ -28,12 +29,13 @@ from llm_gateway.verbs.context import (
     wanted,
     wanted_stack,
 )
+from llm_gateway.verbs.lint import refuse_mistakes
 from llm_gateway.verbs.locking import call_off, changing
 from llm_gateway.verbs.seed import seed_stack
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from llm_gateway.services.base import Stack
     from llm_gateway.verbs.context import Context
@@ -51,24 +53,25 @@ class Started:
     fresh: bool
 
 
-def start(context: Context, *, interrupted: threading.Event) -> Started:
+def start(context: Context, *, interrupted: threading.Event, force: bool = False) -> Started:
     """Bring the stack up, or find it up.
 
     Args:
         context: home and choices.
         interrupted: set by a signal handler to call the start off.
+        force: start with a config of which the lint says that it cannot work, too.
 
     Raises:
         GatewayError: what failed; everything that was started is stopped again. E316 when another stack runs here.
     """
     timeout = context.choices.number("timeout")
-    load(context.config)
+    include.read(context.config)
     context.home.create()
     try:
         with changing(context.home, progress=context.progress, timeout=timeout, interrupted=interrupted):
             home_files.adopt_env(context.home)
             context = reopen(context)
-            return _running(context) or _bring_up(context, Deadline(timeout), interrupted)
+            return _running(context) or _bring_up(context, Deadline(timeout), interrupted, force=force)
     except Interrupted:
         raise GatewayError(
             "E314",
@@ -78,12 +81,14 @@ def start(context: Context, *, interrupted: threading.Event) -> Started:
         ) from None
 
 
-def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event) -> Started:
+def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event, *, force: bool) -> Started:
     began = time.monotonic()
     # What a killed start left running is not this start's; its ports are needed.
     Supervisor(context.home).shutdown(first=("gateway",))
-    stack = home_files.write_home(make_stack(context))
-    _announce(context, stack, load(stack.config))
+    stack = make_stack(context)
+    mistakes = refuse_mistakes(stack, progress=context.progress, force=force)
+    stack = home_files.write_home(replace(stack, warnings=(*stack.warnings, *mistakes, *wiring.notes(stack))))
+    _announce(context, stack)
     engine = NativeEngine(stack, context.progress)
     try:
         _begin_logs(stack)
@@ -94,7 +99,7 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     except BaseException:
         engine.stop()
         raise
-    write_json(context.home.running_file, record(context, stack))
+    write_json(context.home.running_file, record(stack))
     seconds = time.monotonic() - began
     result = summary.started(stack, reports=reports, seconds=seconds)
     return Started(stack, engine, result, fresh=True)
@@ -108,14 +113,11 @@ def _begin_logs(stack: Stack) -> None:
             log.replace(log.with_suffix(".log.previous"))
 
 
-def _announce(context: Context, stack: Stack, config: Mapping[str, Any]) -> None:
+def _announce(context: Context, stack: Stack) -> None:
     context.progress.note(f"Home    {stack.home.root}")
     context.progress.note(f"Config  {stack.config}")
     for warning in stack.warnings:
         context.progress.note(f"  ! {warning}")
-    general = config.get("general_settings")
-    if isinstance(general, dict) and general.get("database_url"):
-        context.progress.note("  ! general_settings.database_url in the config is not used: DATABASE_URL counts.")
 
 
 def _running(context: Context) -> Started | None:
@@ -128,7 +130,8 @@ def _running(context: Context) -> Started | None:
     engine_alive = Supervisor(context.home).alive()
     if not saved or not engine_alive:
         return None
-    different = [name for name, value in wanted(context.choices).items() if saved["choices"][name][0] != value]
+    began = saved["choices"]  # without the settings that an older version did not know
+    different = [name for name, value in wanted(context.choices).items() if began.get(name, [value])[0] != value]
     different += other_servers(context.environment, saved)
     if str(context.config) != saved["config"]:
         different.insert(0, "config")
@@ -151,7 +154,7 @@ def _running(context: Context) -> Started | None:
     files = ((stack.config, "config_sha256"), (context.home.env_file, "env_sha256"))
     edited = [path for path, name in files if digest(path) != saved[name]]
     warnings = tuple(
-        f"{path} was edited since the gateway started; llm-gateway restart takes it over." for path in edited
+        f"{path} was edited since the gateway started; llm-gateway reload takes it over." for path in edited
     )
     return Started(stack, engine, summary.already_running(stack, warnings=warnings), fresh=False)
 
@@ -231,11 +234,11 @@ def on_signals(event: threading.Event) -> Callable[[], None]:
     return restore
 
 
-def check(context: Context) -> None:
-    """Refuse bad choices before a restart stops what runs: the config loads, and the plan holds.
+def check(context: Context, *, force: bool = False) -> None:
+    """Refuse bad choices before a restart stops what runs: the config loads and can work, and the plan holds.
 
     Raises:
         GatewayError: as `start` would.
     """
-    load(context.config)
-    wanted_stack(context)
+    include.read(context.config)
+    refuse_mistakes(wanted_stack(context), progress=context.progress, force=force)

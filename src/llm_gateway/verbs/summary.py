@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llm_gateway.model_config.load import load
+from llm_gateway.model_config import include
 from llm_gateway.results import Result
 from llm_gateway.services.gateway import client_key, master_key
 from llm_gateway.verbs.connect import curl_line
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def first_chat_model(stack: Stack) -> str:
     """The name of the first model in the config that is not an embedding model, "" when there is none."""
-    for entry in load(stack.config).get("model_list") or []:
+    for entry in include.read(stack.config).get("model_list") or []:
         if not isinstance(entry, dict):
             continue
         mode = (entry.get("model_info") or {}).get("mode", "chat")

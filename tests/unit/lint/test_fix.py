@@ -3,7 +3,7 @@
 import yaml
 
 from llm_gateway.verbs.lint import lint
-from support.lint_cases import context
+from support.lint_cases import context, settings
 
 TEXT = """\
 # The team's models.
@@ -110,3 +110,15 @@ def test_a_file_with_duplicate_keys_is_left_alone(tmp_path):
     path, fixes = fixed(tmp_path, text)
     assert fixes == []
     assert path.read_text() == text
+
+
+def test_a_section_that_a_fix_empties_goes_with_it(tmp_path):
+    text = "# Ours.\n" + settings("drop_params: true   # wrong place", "general_settings").replace(
+        "general_settings:", "# Not these.\ngeneral_settings: # and this"
+    )
+    path, (fix,) = fixed(tmp_path, text)
+    assert fix.settled == 1
+    value = yaml.safe_load(path.read_text())
+    assert value["litellm_settings"] == {"drop_params": True}
+    assert "general_settings" not in value
+    assert path.read_text().startswith("# Ours.\nmodel_list:")

@@ -24,7 +24,8 @@ FILES = [
     *sorted((ROOT / "tests/fixtures/seeds").glob("*.yaml")),
 ]
 TEXTS = [path.read_text(encoding="utf-8") for path in FILES]
-TREES = [tree for path, text in zip(FILES, TEXTS, strict=True) if path.stem not in {"001_chart", "003_tabs"}
+BROKEN = {"001_chart", "001_template", "003_tabs"}
+TREES = [tree for path, text in zip(FILES, TEXTS, strict=True) if path.stem not in BROKEN
          for tree in [yaml.safe_load(text)]]  # fmt: skip
 WORDS = ["os.environ/X", "os.environ/", "${X}", "http://[", "http://a b", "x" * 300, "\x00", "'", "é", "*", "a/b", "."]
 VALUES = st.one_of(

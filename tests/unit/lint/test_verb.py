@@ -109,7 +109,7 @@ def test_what_start_provides_is_what_the_services_write():
         here.choices,
         here.environment,
         MACHINE,
-        ports={"postgresPort": 5432, "redisPort": 6379, "gatewayPort": 4000},
+        ports={port.setting: here.choices.number(port.setting) for service in SERVICES for port in service.ports},
         placements={service.id: Placement("native", "") for service in SERVICES},
     )
     for id_, names in PROVIDED.items():
@@ -162,3 +162,11 @@ def test_table_of_models(tmp_path):
 
 def test_models_of_an_unusable_file(tmp_path):
     assert models(str(tmp_path), context()).exit_code == 2
+
+
+def test_a_fix_that_cannot_be_written_is_said(files):
+    text = settings("success_callback: [langfuse, langfuse]\nnum_retries: 1\nnum_retries: 2")
+    (files / "twice.yaml").write_text(text)
+    done = run("lint", "twice.yaml", "--fix", folder=files)
+    assert "by hand" in done.stderr
+    assert (files / "twice.yaml").read_text() == text

@@ -42,6 +42,9 @@ class Finding:
         why: why it matters.
         fix: what to do.
         edits: the fix as changes to `file`, when it is safe.
+        fatal: an error that spoils the whole gateway, and so stops a start: LiteLLM does not come up, answers every
+            request with an error, or does not protect what it is told to protect. An error that is not fatal spoils
+            one model or one logger.
     """
 
     id: str
@@ -53,9 +56,11 @@ class Finding:
     why: str
     fix: str
     edits: tuple[Edit, ...] = field(default=(), repr=False)
+    fatal: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The finding for `--json`."""
         value = asdict(self)
         value["fixable"] = bool(value.pop("edits"))
+        value["stops_start"] = value.pop("fatal")
         return value

@@ -136,11 +136,19 @@ def _apply(data: Any, edits: list[Edit]) -> Any:
             source = _parent(data, edit.path)
             value = source[edit.path[-1]]
             _parent(data, edit.target, make=True)[edit.target[-1]] = value
-            del source[edit.path[-1]]
+            _remove(data, edit.path)
     for path in sorted({e.path for e in edits if e.action == "delete"}, key=_back_to_front, reverse=True):
         with contextlib.suppress(KeyError):  # another edit has moved it
-            del _parent(data, path)[path[-1]]
+            _remove(data, path)
     return data
+
+
+def _remove(data: Any, path: Trail) -> None:
+    """Delete what `path` leads to, and the mapping that held nothing else: an empty one means something to LiteLLM."""
+    parent = _parent(data, path)
+    del parent[path[-1]]
+    if isinstance(parent, dict) and not parent and len(path) > 1 and isinstance(path[-2], str):
+        del _parent(data, path[:-1])[path[-2]]
 
 
 def _back_to_front(path: Trail) -> tuple[tuple[int, int, str], ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from llm_gateway.files import Unreadable, read_text
 from llm_gateway.model_config.lint.build import Builder, Unusable
 from llm_gateway.model_config.lint.document import Document, Node
 from llm_gateway.model_config.lint.findings import Finding, Position
@@ -49,6 +50,17 @@ declare(
     why="LiteLLM joins only lists; any other section of an included file replaces the including file's.",
 )
 
+_UNREADABLE = {
+    "missing": ("C001", "Name an existing file."),
+    "irregular": ("C001", "Name an existing file."),
+    "denied": ("C001", "Give your user the right to read it."),
+    "directory": (
+        "C002",
+        "Name the file; if a container mounts it, remove the empty directory and mount an existing file.",
+    ),
+    "large": ("C003", "Name the model config; split a large one with `include`."),
+    "encoding": ("C004", "Save the file as UTF-8."),
+}
 _TAB = re.compile(r"^ *\t", re.MULTILINE)
 
 
@@ -109,36 +121,11 @@ class _Reader:
         return root
 
     def _text(self, file: str) -> str | None:
-        path, at = Path(file), Position(file, 1, 1)
         try:
-            if path.is_dir():
-                self.say(
-                    "C002",
-                    at,
-                    "this is a directory",
-                    "Name the file; if a container mounts it, remove the empty directory and mount an existing file.",
-                )
-                return None
-            if not path.is_file():
-                reason = "it is no regular file" if path.exists() else "there is no such file"
-                self.say("C001", at, reason, "Name an existing file.")
-                return None
-            if path.stat().st_size > LARGEST:
-                limit = f"it is larger than {LARGEST // 1_000_000} MB"
-                self.say("C003", at, limit, "Name the model config; split a large one with `include`.")
-                return None
-            data = path.read_bytes()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self.say("C001", at, f"it cannot be read: {reason}", "Give your user the right to read it.")
-            return None
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-            message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-            self.say("C004", Position(file, line, column), message, "Save the file as UTF-8.")
+            return read_text(Path(file), largest=LARGEST)
+        except Unreadable as problem:
+            id_, fix = _UNREADABLE[problem.kind]
+            self.say(id_, Position(file, *problem.at), problem.reason, fix)
             return None
 
     def _syntax(self, file: str, text: str, error: yaml.YAMLError) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "shape",
+    "required",
     "environment",
     "keys",
     "references",
@@ -31,13 +32,14 @@ _ALLOWED = re.compile(r"#.*\blint: allow ((?:C\d{3}[ ,]*)+)")
 
 
 class Found(NamedTuple):
-    """What a rule reports; its id, severity and reason are the rule's own unless it says otherwise."""
+    """What a rule reports; its id, severity, reason and `fatal` are the rule's own unless it says otherwise."""
 
     at: Position
     message: str
     fix: str
     severity: Severity | None = None
     edits: tuple[Edit, ...] = ()
+    fatal: bool | None = None
 
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Rule:
         title: what is found, for the documents.
         why: why it matters, for every finding.
         check: the function; None where reading the file finds it.
+        fatal: does an error of this rule spoil the whole gateway? See `Finding`.
     """
 
     id: str
@@ -61,24 +64,25 @@ class Rule:
     title: str
     why: str
     check: Check | None = None
+    fatal: bool = False
 
 
 RULES: dict[str, Rule] = {}
 
 
-def rule(id_: str, severity: Severity, title: str, *, why: str) -> Callable[[Check], Check]:
+def rule(id_: str, severity: Severity, title: str, *, why: str, fatal: bool = False) -> Callable[[Check], Check]:
     """Make a function a rule."""
 
     def decorate(check: Check) -> Check:
-        _add(Rule(id_, severity, title, why, check))
+        _add(Rule(id_, severity, title, why, check, fatal))
         return check
 
     return decorate
 
 
 def declare(id_: str, severity: Severity, title: str, *, why: str) -> Rule:
-    """A rule that reading the file decides."""
-    return _add(Rule(id_, severity, title, why))
+    """A rule that reading the file decides; its errors are about the whole file."""
+    return _add(Rule(id_, severity, title, why, fatal=severity == "error"))
 
 
 def _add(new: Rule) -> Rule:
@@ -101,7 +105,8 @@ def finding(id_: str, found: Found) -> Finding:
     known = RULES[id_]
     file, line, column = found.at
     severity = found.severity or known.severity
-    return Finding(id_, severity, file, line, column, found.message, known.why, found.fix, found.edits)
+    fatal = severity == "error" and (known.fatal if found.fatal is None else found.fatal)
+    return Finding(id_, severity, file, line, column, found.message, known.why, found.fix, found.edits, fatal)
 
 
 def check_document(document: Document, context: LintContext) -> list[Finding]:

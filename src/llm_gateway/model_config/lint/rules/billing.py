@@ -83,6 +83,22 @@ def charge_by(document: Document, context: LintContext) -> Iterable[Found]:
 
 
 @rule(
+    "C082",
+    "info",
+    "lago bills by the user that a request names",
+    why="LiteLLM drops the event of a request without `user` (External Customer ID is not set); the client gets its "
+    "answer all the same.",
+)
+def billed_by_user(document: Document, context: LintContext) -> Iterable[Found]:
+    entry = document.callback("lago")
+    if entry is not None and _value(document, context, "LAGO_API_CHARGE_BY") in {"", "end_user_id"}:
+        fix = (
+            "Let clients send user, a Lago subscription's external id, or set LAGO_API_CHARGE_BY to team_id or user_id."
+        )
+        yield Found(entry.node.at, "requests without user are not billed", fix)
+
+
+@rule(
     "C078",
     "error",
     "/api/v1 in LAGO_API_BASE",

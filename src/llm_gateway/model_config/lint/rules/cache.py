@@ -58,7 +58,7 @@ def no_search(document: Document, context: LintContext) -> Iterable[Found]:
         yield Found(_at(document), message, "Use type: redis, or name a Redis 8 or Redis Stack by REDIS_HOST in .env")
 
 
-@rule("C062", "error", "a semantic cache whose REDIS_PASSWORD is not set", why=_NOTHING)
+@rule("C062", "error", "a semantic cache whose REDIS_PASSWORD is not set", why=_NOTHING, fatal=True)
 def no_password(document: Document, context: LintContext) -> Iterable[Found]:
     if document.cache_type != "redis-semantic" or document.cache is None:
         return
@@ -68,7 +68,7 @@ def no_password(document: Document, context: LintContext) -> Iterable[Found]:
         yield Found(_at(document), message, "Add REDIS_PASSWORD= to .env (empty when Redis has no password).")
 
 
-@rule("C063", "error", "a semantic cache without similarity_threshold", why=_NOTHING)
+@rule("C063", "error", "a semantic cache without similarity_threshold", why=_NOTHING, fatal=True)
 def no_threshold(document: Document, _context: LintContext) -> Iterable[Found]:
     if document.cache_type in _SEMANTIC and document.cache is not None:
         node = document.cache.get("similarity_threshold")
@@ -79,7 +79,7 @@ def no_threshold(document: Document, _context: LintContext) -> Iterable[Found]:
             yield Found(node.at, "similarity_threshold is not between 0 and 1", "Write 0.8, for example.", "warning")
 
 
-@rule("C064", "error", "a Redis cache without a host", why=_NOTHING)
+@rule("C064", "error", "a Redis cache without a host", why=_NOTHING, fatal=True)
 def no_host(document: Document, context: LintContext) -> Iterable[Found]:
     if document.cache_type not in {"redis", "redis-semantic"} or document.cache is None:
         return
@@ -95,13 +95,14 @@ def no_host(document: Document, context: LintContext) -> Iterable[Found]:
     "error",
     "valkey-semantic",
     why="LiteLLM 1.106.2 stops at the start with the redis package that it installs.",
+    fatal=True,
 )
 def valkey_semantic(document: Document, _context: LintContext) -> Iterable[Found]:
     if document.cache_type == "valkey-semantic":
         yield Found(_at(document), "valkey-semantic does not work with this LiteLLM", "Use redis-semantic or redis.")
 
 
-@rule("C066", "error", "a cache whose package is not installed", why=_NOTHING)
+@rule("C066", "error", "a cache whose package is not installed", why=_NOTHING, fatal=True)
 def no_package(document: Document, context: LintContext) -> Iterable[Found]:
     package = _PACKAGES.get(document.cache_type, "")
     if package and context.installed(package) is False:

@@ -41,6 +41,7 @@ _SHORTEST = 16
     "warning",
     "a variable that is not set",
     why="LiteLLM puts nothing in its place: the provider refuses the call, or the part that needs it does not start.",
+    fatal=True,
 )
 def unset_variable(document: Document, context: LintContext) -> Iterable[Found]:
     declared = document.section("environment_variables").value
@@ -54,7 +55,8 @@ def unset_variable(document: Document, context: LintContext) -> Iterable[Found]:
         where = shown(trail) + (f" and {len(uses) - 1} more" if len(uses) > 1 else "")
         state = "is empty" if context.is_named(name) else "is set neither in the environment nor in .env"
         message = f"{name} {state} (for {where})"
-        yield Found(node.at, message, f"Set it: add {name}=… to .env", "error" if needed else None)
+        stops = needed is not None and needed[0][-1] != "database_url"  # LiteLLM comes up without a database, too
+        yield Found(node.at, message, f"Set it: add {name}=… to .env", "error" if needed else None, fatal=stops)
 
 
 def _needed_at_start(document: Document, trail: Path) -> bool:
@@ -86,18 +88,23 @@ def foreign_reference(document: Document, _context: LintContext) -> Iterable[Fou
             yield Found(node.at, f"{shown(trail)} is no reference that LiteLLM resolves", f"Write os.environ/{name}")
 
 
+def is_secret(trail: Path, text: str) -> bool:
+    """Does `text`, which stands at `trail`, look like a secret in plain text?"""
+    if not trail or REFERENCE in text or _FOREIGN.match(text):
+        return False
+    name = str(trail[-1]).lower().replace("-", "_")
+    if trail[0] == "environment_variables":
+        name = name.replace("_public_key", "")
+    in_url = _URL_PASSWORD.match(text)
+    bearer = name == "authorization" and len(text.split()[-1:]) == 1
+    by_name = (_SECRET_KEY.search(name) or bearer) and len(text) >= 8 and not _DUMMY.match(text)
+    return bool(by_name or (in_url and not in_url[1].startswith(("$", "os.environ", "<"))))
+
+
 def _secrets(document: Document) -> Iterator[tuple[Path, Node]]:
     """Values that look like secrets in plain text."""
     for trail, node in walk(document.root):
-        if node.kind != "string" or not trail or REFERENCE in node.value or _FOREIGN.match(node.value):
-            continue
-        name = str(trail[-1]).lower().replace("-", "_")
-        if trail[0] == "environment_variables":
-            name = name.replace("_public_key", "")
-        in_url = _URL_PASSWORD.match(node.value)
-        bearer = name == "authorization" and len(node.value.split()[-1:]) == 1
-        by_name = (_SECRET_KEY.search(name) or bearer) and len(node.value) >= 8 and not _DUMMY.match(node.value)
-        if by_name or (in_url and not in_url[1].startswith(("$", "os.environ", "<"))):
+        if node.kind == "string" and is_secret(trail, node.value):
             yield trail, node
 
 
@@ -172,7 +179,9 @@ _GENERATE = (
     "C034",
     "error",
     "a master key that everybody knows or can guess",
-    why="The master key is the admin's password: whoever has it makes keys and spends your money.",
+    why="The master key is the admin's password: whoever has it makes keys and spends your money. On loopback a known "
+    "one in .env, or with startWithDefaults, is a warning.",
+    fatal=True,
 )
 def weak_master_key(document: Document, context: LintContext) -> Iterable[Found]:
     node, value = _master_key(document, context)
@@ -184,8 +193,12 @@ def weak_master_key(document: Document, context: LintContext) -> Iterable[Found]
     if value == "sk-1234" and not permitted:  # LiteLLM 1.106.2's own check at boot
         yield Found(at, "the master key is a publicly known default, and LiteLLM refuses to start with it", _GENERATE)
     elif known:
-        lenient = (context.start_with_defaults and context.loopback) or permitted
-        yield Found(at, "the master key is a publicly known default", _GENERATE, "warning" if lenient else "error")
+        in_file = node is not None and not str(node.value).startswith(REFERENCE)
+        lenient = context.loopback and (context.start_with_defaults or permitted or not in_file)
+        severity: Severity = "warning" if lenient else "error"
+        # A config travels to other machines, so there it is an error; it harms nobody yet on loopback.
+        message = "the master key is a publicly known default"
+        yield Found(at, message, _GENERATE, severity, fatal=not context.loopback)
     elif len(value) < _SHORTEST or _SEED_WORDS.match(value):
         yield Found(at, "the master key is short or made of words", _GENERATE, "warning")
 
@@ -197,7 +210,7 @@ def _permitted(document: Document, context: LintContext) -> bool:
     return (setting is not None and setting.value is True) or variable in {"true", "1"}
 
 
-@rule("C035", "error", "no master key", why="LiteLLM refuses to start without a master key.")
+@rule("C035", "error", "no master key", why="LiteLLM refuses to start without a master key.", fatal=True)
 def no_master_key(document: Document, context: LintContext) -> Iterable[Found]:
     node, value = _master_key(document, context)
     if _permitted(document, context):
@@ -218,8 +231,9 @@ def no_master_key(document: Document, context: LintContext) -> Iterable[Found]:
 )
 def master_key_prefix(document: Document, context: LintContext) -> Iterable[Found]:
     node, value = _master_key(document, context)
-    if value and not value.startswith("sk-") and node is not None and node.kind == "string":
-        yield Found(node.at, "the master key does not begin with sk-", "Put sk- in front of it.")
+    if value and not value.startswith("sk-") and (node is None or node.kind == "string"):
+        at = node.at if node is not None else document.root.at
+        yield Found(at, "the master key does not begin with sk-", "Put sk- in front of it.")
 
 
 @rule(

@@ -43,7 +43,7 @@ def _address(params: Node | None, key: str, document: Document, context: LintCon
     return (context.value(text[len(REFERENCE) :]) if text.startswith(REFERENCE) else text), node
 
 
-@rule("C085", "error", "Presidio without its addresses", why="The gateway does not start.")
+@rule("C085", "error", "Presidio without its addresses", why="The gateway does not start.", fatal=True)
 def no_address(document: Document, context: LintContext) -> Iterable[Found]:
     for at, params in _uses(document):
         for key, variable in _ROLES.items():
@@ -59,6 +59,7 @@ def no_address(document: Document, context: LintContext) -> Iterable[Found]:
     "error",
     "Presidio's addresses swapped",
     why="The analyzer's calls go to the anonymizer, and personal data passes unmasked.",
+    fatal=True,
 )
 def swapped(document: Document, context: LintContext) -> Iterable[Found]:
     for at, params in _uses(document):
@@ -80,6 +81,7 @@ def swapped(document: Document, context: LintContext) -> Iterable[Found]:
     "error",
     "a Presidio address with a path",
     why="LiteLLM adds /analyze and /anonymize itself; below another path they are not found.",
+    fatal=True,
 )
 def with_path(document: Document, context: LintContext) -> Iterable[Found]:
     for at, params in _uses(document):

@@ -10,10 +10,10 @@ from llm_gateway.model_config.lint.registry import Found, rule
 from llm_gateway.model_config.schema import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from llm_gateway.model_config.lint.context import LintContext
-    from llm_gateway.model_config.lint.document import Document
+    from llm_gateway.model_config.lint.document import Document, Node
 
 _SETTINGS = ("general_settings", "litellm_settings", "router_settings")
 _ENTRY_KEYS = ("model_name", "litellm_params", "model_info")
@@ -40,13 +40,32 @@ def _is_other_file(document: Document) -> bool:
     return bool(document.root.value) and not any(name in known for name in document.root.value)
 
 
-@rule("C018", "error", "another kind of file", why="LiteLLM finds nothing that it knows in it, and has no models.")
+@rule(
+    "C018",
+    "error",
+    "another kind of file",
+    why="LiteLLM finds nothing that it knows in it, and has no models.",
+    fatal=True,
+)
 def other_file(document: Document, _context: LintContext) -> Iterable[Found]:
     if _is_other_file(document):
         kind = next((what for name, what in _OTHER_FILES.items() if name in document.root.value), "something else")
         near = next((hint for name in document.root.value if (hint := meant(name, schema()["sections"]))), "")
         message = f"no section of a model config is in this file; it looks like {kind}"
         yield Found(document.root.at, message, near or "Name the file that has model_list.")
+
+
+@rule("C017", "warning", "no models", why="LiteLLM answers each request for a model with 400.")
+def no_models(document: Document, context: LintContext) -> Iterable[Found]:
+    general, models = document.section("general_settings"), document.root.get("model_list")
+    others = general.get("pass_through_endpoints") or document.section("mcp_servers").value
+    if others or _is_other_file(document) or (models is not None and models.value):
+        return
+    at = document.root.key_at("model_list") if document.root.has("model_list") else document.root.at
+    if context.database is False:
+        yield Found(at, "model_list has no entry", "Add one.")
+    else:
+        yield Found(at, "model_list has no entry", "Add one here or in the admin UI.", "info")
 
 
 @rule("C020", "warning", "an unknown section", why=_IGNORED)
@@ -82,7 +101,7 @@ def unknown_setting(document: Document, _context: LintContext) -> Iterable[Found
                 yield Found(model.node.key_at(name), f"{model.shown}: a model has no {name}", hint)
 
 
-@rule("C029", "warning", "a setting in the wrong section", why=_IGNORED)
+@rule("C029", "warning", "a setting in the wrong section", why=_IGNORED, fatal=True)
 def wrong_section(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()
     for section in _SETTINGS:
@@ -167,3 +186,29 @@ def unknown_guardrail_key(document: Document, _context: LintContext) -> Iterable
             hint = "" if name in known["params"] else close(name, known["params"], cutoff=0.8)
             if hint:
                 yield Found(params.key_at(name), f"no guardrail has the parameter {name}", f"Did you mean {hint}?")
+
+
+@rule("C015", "warning", "an unknown key of an entry", why=_IGNORED)
+def unknown_entry_key(document: Document, _context: LintContext) -> Iterable[Found]:
+    known = schema()["entries"]
+    for kind, what, entry in _entries(document):
+        for name in entry.value if entry.kind == "mapping" else ():
+            if name not in known[kind]:
+                yield Found(entry.key_at(name), f"{what} has no {name}", meant(name, known[kind]) or "Remove it.")
+
+
+def _entries(document: Document) -> Iterator[tuple[str, str, Node]]:
+    """What stands one level below: its kind in the snapshot, its name for a person, its node."""
+    general, router = document.section("general_settings"), document.section("router_settings")
+    for entry in document.root.list("credential_list"):
+        yield "credential_list", "a credential", entry
+    for name, server in document.section("mcp_servers").items():
+        yield "mcp_servers", f"the MCP server {name}", server
+    for entry in general.list("pass_through_endpoints"):
+        yield "pass_through_endpoints", "a pass-through endpoint", entry
+    for entry in router.list("routing_groups"):
+        yield "routing_groups", "a routing group", entry
+    for parent, name in ((general, "alerting_args"), (router, "retry_policy"), (router, "allowed_fails_policy")):
+        yield name, name, parent.mapping(name)
+    for name, policy in router.mapping("model_group_retry_policy").items():
+        yield "retry_policy", f"the retry policy of {name}", policy

@@ -93,7 +93,7 @@ def unpriced(document: Document, context: LintContext) -> Iterable[Found]:
     if not (counted or document.callback(*_BILLING) or "lago" in context.enabled):
         return
     for model in document.models:
-        if model.target and "*" not in model.target and not is_priced(model):
+        if model.target and not model.target.startswith("<") and "*" not in model.target and not is_priced(model):
             fix = (
                 "Add model_info: {input_cost_per_token: …, output_cost_per_token: …} in US dollars; 0 when it is free."
             )

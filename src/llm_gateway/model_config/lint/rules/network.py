@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from llm_gateway.model_config.lint.context import LintContext
-    from llm_gateway.model_config.lint.document import Document
+    from llm_gateway.model_config.lint.document import Document, Node
     from llm_gateway.model_config.lint.findings import Position
 
 _COMPROMISED = {(1, 82, 7), (1, 82, 8)}  # March 2026, OSV MAL-2026-2144
 _SAFE_FROM = (1, 83, 10)  # CVE-2026-40217
 _SERVICES = ("LANGFUSE_HOST", "LAGO_API_BASE", "PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE")
+_OUTSIDE = "Write host.docker.internal, or the name of the other container."
 _LOOPBACK = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - compared, not bound
 
 
@@ -33,6 +34,23 @@ def _hosts(document: Document) -> Iterator[tuple[str, str, Position]]:
                 yield model.shown, host, node.at
         if model.provider in {"ollama", "ollama_chat"} and model.params.get("api_base") is None:
             yield model.shown, "localhost", model.params.at
+    for what, mapping, name in _other_addresses(document):
+        node = mapping.get(name)
+        host = _host(str(node.value)) if node is not None else ""
+        if node is not None and host:
+            yield what, host, node.at
+
+
+def _other_addresses(document: Document) -> Iterator[tuple[str, Node, str]]:
+    for name, server in document.section("mcp_servers").items():
+        yield f"the MCP server {name}", server, "url"
+    for endpoint in document.section("general_settings").list("pass_through_endpoints"):
+        yield f"the endpoint {endpoint.text('path')}", endpoint, "target"
+    for guardrail in document.guardrails:
+        params = guardrail.mapping("litellm_params")
+        for name in params.value:
+            if name.endswith("api_base"):
+                yield f"the guardrail {guardrail.text('guardrail_name')}", params, name
 
 
 def _host(url: str) -> str:
@@ -101,8 +119,14 @@ def localhost_in_container(document: Document, context: LintContext) -> Iterable
         return
     for what, host, at in _hosts(document):
         if host in _LOOPBACK:
-            fix = "Write host.docker.internal, or the name of the other container."
-            yield Found(at, f"{what}: {host} is the gateway's own container", fix)
+            yield Found(at, f"{what}: {host} is the gateway's own container", _OUTSIDE)
+    cache = document.section("litellm_settings").mapping("cache_params")
+    if cache.text("host") in _LOOPBACK:
+        yield Found(cache.value["host"].at, "the cache's host is the gateway's own container", _OUTSIDE)
+    for name in (*_SERVICES, "DATABASE_URL", "REDIS_HOST"):
+        value = context.value(name)
+        if name not in context.provided and (_host(value) or value) in _LOOPBACK:
+            yield Found(document.root.at, f"{name} names the gateway's own container", _OUTSIDE)
 
 
 @rule(
@@ -110,6 +134,7 @@ def localhost_in_container(document: Document, context: LintContext) -> Iterable
     "error",
     "a compromised or vulnerable LiteLLM",
     why="1.82.7 and 1.82.8 carried malware that steals credentials; below 1.83.10 an admin route runs any code.",
+    fatal=True,
 )
 def bad_version(document: Document, context: LintContext) -> Iterable[Found]:
     version = (context.packages or {}).get("litellm", "")

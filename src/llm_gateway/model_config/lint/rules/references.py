@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llm_gateway.model_config.lint.context import LintContext
     from llm_gateway.model_config.lint.findings import Severity
 
+_OWN_CODE = ("custom_auth", "custom_key_generate", "custom_key_update", "custom_sso", "custom_ui_sso_sign_in_handler")
 _FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 
@@ -97,6 +98,7 @@ def _named_in_settings(document: Document) -> set[str]:
     "error",
     "a callback that does not exist",
     why="Under `callbacks` it stops the start; in the other lists it is ignored and nothing is logged.",
+    fatal=True,
 )
 def unknown_callback(document: Document, _context: LintContext) -> Iterable[Found]:
     known = schema()["callbacks"]
@@ -178,14 +180,22 @@ def wildcard(document: Document, _context: LintContext) -> Iterable[Found]:
                 yield Found(other.node.at, message, "Remove it, or give it what the wildcard does not have.")
 
 
-@rule("C048", "error", "code that cannot be found", why="LiteLLM imports it at the start, and stops when that fails.")
+@rule(
+    "C048",
+    "error",
+    "code that cannot be found",
+    why="LiteLLM imports it at the start, and stops when that fails.",
+    fatal=True,
+)
 def missing_code(document: Document, _context: LintContext) -> Iterable[Found]:
     for what, node in _code(document):
         text = node.value
-        if "://" in text or text.startswith(REFERENCE) or "." not in text:
+        if "://" in text or text.startswith(REFERENCE):
             continue
-        module = text.rsplit(".", 1)[0].strip(".")
+        module = text.rpartition(".")[0].strip(".")
         if not module:
+            if what in _OWN_CODE:
+                yield Found(node.at, f"{what} names {text!r}, which is no module.object", "Write module.object.")
             continue
         beside = [
             Path(root).parent / Path(*module.split(".")).with_suffix(".py") for root in {document.file, node.file}
@@ -199,13 +209,7 @@ def _code(document: Document) -> Iterator[tuple[str, Node]]:
     for entry in document.callbacks:
         yield entry.list, entry.node
     general = document.section("general_settings")
-    for name in (
-        "custom_auth",
-        "custom_key_generate",
-        "custom_key_update",
-        "custom_sso",
-        "custom_ui_sso_sign_in_handler",
-    ):
+    for name in _OWN_CODE:
         node = general.get(name)
         if node is not None and node.kind == "string":
             yield name, node

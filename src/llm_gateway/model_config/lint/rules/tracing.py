@@ -17,6 +17,7 @@ _LANGFUSE = ("langfuse", "langfuse_otel")
 _OTEL = ("otel", "langfuse_otel", "arize", "arize_phoenix", "weave_otel", "levo", "signoz")
 _PACKAGES = {"sentry": "sentry-sdk", "mlflow": "mlflow", "wandb": "wandb", "lunary": "lunary",
              "traceloop": "traceloop-sdk", "s3": "boto3", "logfire": "logfire"}  # fmt: skip
+_FAIL_EVERY_CALL = {"sentry", "wandb", "lunary", "traceloop", "logfire"}  # each tried without its package
 _OLD_SERVER = re.compile(r"langfuse[^/\s]*(?::|@|/v?)2(?:\.|$)|langfuse/langfuse:2(?:\.|$)")
 
 
@@ -56,6 +57,7 @@ def langfuse_host(document: Document, context: LintContext) -> Iterable[Found]:
     "error",
     "a Langfuse package that LiteLLM cannot use",
     why="Every request is answered with 500, not only unlogged.",
+    fatal=True,
 )
 def langfuse_package(document: Document, context: LintContext) -> Iterable[Found]:
     entry = document.callback("langfuse")
@@ -103,7 +105,7 @@ def otel_package(document: Document, context: LintContext) -> Iterable[Found]:
             yield Found(entry.node.at, message, f"pip install {package} in the gateway's environment")
 
 
-@rule("C079", "error", "Prometheus without its package", why="The gateway stops at the start.")
+@rule("C079", "error", "Prometheus without its package", why="The gateway stops at the start.", fatal=True)
 def prometheus_package(document: Document, context: LintContext) -> Iterable[Found]:
     entry = document.callback("prometheus")
     if entry is not None and context.installed("prometheus-client") is False:
@@ -125,10 +127,18 @@ def metrics_key(document: Document, _context: LintContext) -> Iterable[Found]:
         yield Found(entry.node.at, "/metrics asks for a key", fix)
 
 
-@rule("C081", "error", "a callback whose package is not installed", why="Calls are not logged, or fail.")
+@rule(
+    "C081",
+    "warning",
+    "a callback whose package is not installed",
+    why="LiteLLM loads it at the first call: each request is answered with 500, or none is logged.",
+    fatal=True,
+)
 def other_packages(document: Document, context: LintContext) -> Iterable[Found]:
     for entry in document.callbacks:
         package = _PACKAGES.get(entry.name, "")
         if package and context.installed(package) is False:
             message = f"{entry.name} needs the package {package}, which is not installed"
-            yield Found(entry.node.at, message, f"pip install {package} in the gateway's environment", "warning")
+            fails = entry.name in _FAIL_EVERY_CALL and entry.list != "callbacks"
+            fix = f"pip install {package} in the gateway's environment"
+            yield Found(entry.node.at, message, fix, "error" if fails else None)

