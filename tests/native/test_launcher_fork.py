@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from llm_gateway.gateway import nursery
 from support.forks import forked_pair, held
-from support.launcher import MASTER_KEY, MOCK_MODEL, launched, until
+from support.launcher import MASTER_KEY, launched, until
 from support.openai_upstream import serving
 from support.realtime import realtime_upstream
 
@@ -121,15 +121,15 @@ def test_without_redis_requests_are_answered_and_its_return_is_noticed(pair):
 # -- the database -------------------------------------------------------------------------------------------
 
 
-def engine(worker: int) -> int:
-    (pid,) = [child.pid for child in psutil.Process(worker).children() if child.name().startswith("query-engine")]
-    return pid
+def engine_of(worker: int) -> int:
+    found = [child.pid for child in psutil.Process(worker).children() if child.name().startswith("query-engine")]
+    return found[0] if len(found) == 1 else 0
 
 
 def test_each_worker_has_an_engine_and_database_connections_of_its_own(pair, postgres):
     workers, nursery = pair.gateway.workers(), pair.nursery
     pair.ask_both(model="demo-chat", cache={"no-cache": True})
-    engines = [until(lambda worker=worker: engine(worker)) for worker in workers]
+    engines = [until(lambda worker=worker: engine_of(worker)) for worker in workers]
     first, second = (held(pid, postgres.port) for pid in engines)
     assert first
     assert second
@@ -206,50 +206,24 @@ def listener(address: str) -> str:
 
 def test_a_worker_holds_nothing_of_the_supervisor_the_nursery_or_another_worker(pair):
     nursery, supervisor = pair.nursery, pair.gateway.process.pid
+    pair.replace(*pair.gateway.workers())  # asked for together
+    workers = pair.gateway.workers()
     shared = {listener(pair.gateway.address)}
     assert shared < inodes(supervisor, "socket")
     assert shared < inodes(nursery, "socket")
-    first, second = (inodes(pid, "socket") for pid in pair.gateway.workers())
-    assert first & second == shared
-    for worker in (first, second):
-        assert worker & inodes(supervisor, "socket") == shared  # not the control socket, nor its clients
-        assert worker & inodes(nursery, "socket") == shared  # nor the channel
-    pipes = [inodes(pid, "pipe") for pid in (supervisor, nursery, *pair.gateway.workers())]
-    assert sum(map(len, pipes)) == len(set.union(*pipes))
-
-
-def test_workers_that_start_together_hold_one_report_pipe_each(tmp_path):
-    """Ready workers have closed theirs; so these two are held at their start."""
-    (tmp_path / "hold.py").write_text(
-        "import os, pathlib, time\n"
-        "from litellm.integrations.custom_logger import CustomLogger\n"
-        "while pathlib.Path(os.environ['HOLD']).exists():\n"
-        "    time.sleep(0.01)\n"
-        "handler = CustomLogger()\n"
-    )
-    hold = tmp_path / "hold"
-    config = {"model_list": [MOCK_MODEL], "litellm_settings": {"callbacks": ["hold.handler"]}}
-    with launched(tmp_path, config, "--workers", "2", env={"HOLD": str(hold)}) as gateway:
-        gateway.ready(2)
-        nursery = gateway.status()["nursery"]
-        before = gateway.workers()
-        hold.touch()
-        for pid in before:
-            os.kill(pid, signal.SIGKILL)
-
-        def starting() -> list[int]:
-            workers = [worker["pid"] for worker in gateway.status()["workers"] if worker["state"] == "starting"]
-            return workers if len(workers) == 2 and all(workers) and not set(workers) & set(before) else []
-
-        first, second = until(starting)
-        assert inodes(nursery, "pipe") == set()
-        supervisors = inodes(gateway.process.pid, "pipe")
-        own = [inodes(pid, "pipe") & supervisors for pid in (first, second)]
-        assert [len(pipes) for pipes in own] == [1, 1]
-        assert own[0] != own[1]
-        hold.unlink()
-        gateway.ready(2)
-        assert gateway.chat().status_code == 200
+    sockets = [inodes(pid, "socket") for pid in workers]
+    assert set.intersection(*sockets) == shared
+    for held_by_worker in sockets:
+        assert held_by_worker & inodes(supervisor, "socket") == shared  # not the control socket, nor its clients
+        assert held_by_worker & inodes(nursery, "socket") == shared  # nor the channel
+    assert inodes(nursery, "pipe") == set()
+    reports = [inodes(pid, "pipe") & inodes(supervisor, "pipe") for pid in workers]
+    assert [len(pipes) for pipes in reports] == [1, 1]  # each its own
+    assert reports[0] != reports[1]
+    # nor has an engine, which would keep a dead worker's report open
+    for engine in [until(lambda worker=worker: engine_of(worker)) for worker in workers]:
+        assert not inodes(engine, "pipe") & inodes(supervisor, "pipe")
+        assert not inodes(engine, "socket") & shared
 
 
 def test_no_thread_is_in_the_nursery(pair):
