@@ -17,13 +17,12 @@ import psycopg
 import pytest
 from psycopg.rows import tuple_row
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from llm_gateway.gateway import nursery
 from support.forks import forked_pair, held
-from support.launcher import MASTER_KEY, launched, until
+from support.launcher import launched, until
 from support.openai_upstream import serving
-from support.realtime import realtime_upstream
+from support.realtime import realtime_upstream, say, session
 
 pytestmark = pytest.mark.needs("redis")
 
@@ -277,18 +276,6 @@ def test_a_worker_forked_hours_after_the_import_serves_and_caches(tmp_path):
 
 
 # -- realtime -----------------------------------------------------------------------------------------------
-
-
-def session(address: str):
-    """A realtime session over a connection of its own."""
-    url = address.replace("http://", "ws://") + "/v1/realtime?model=realtime"
-    return connect(url, additional_headers={"Authorization": f"Bearer {MASTER_KEY}"}, proxy=None)
-
-
-def say(client, text: str) -> str:
-    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-    client.send(json.dumps({"type": "conversation.item.create", "item": item}))
-    return json.loads(client.recv(10))["text"]
 
 
 def test_realtime_sessions_run_in_both_workers(pair):

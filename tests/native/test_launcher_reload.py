@@ -13,6 +13,7 @@ import pytest
 from llm_gateway.gateway.supervisor import MOST_RETIRED
 from support.launcher import MASTER_KEY, MOCK_MODEL, Launched, launched, until
 from support.openai_upstream import Upstream, serving
+from support.realtime import realtime_upstream, say, session
 from support.steady_client import Report, steady
 
 
@@ -115,6 +116,20 @@ def test_streams_of_the_old_workers_run_to_their_end(gateway):
             assert "[DONE]" in "".join(lines)
         until(lambda: gateway.status()["draining"] == [])
         assert not psutil.pid_exists(old[0])
+
+
+def test_a_realtime_session_goes_on_through_a_reload(gateway):
+    with realtime_upstream() as upstream:
+        gateway.reload(answering("old", upstream.model()))
+        until(lambda: gateway.status()["draining"] == [])
+        old = gateway.workers()
+        with session(gateway.address) as client:
+            client.recv(10)
+            assert say(client, "before") == "heard before"
+            gateway.reload(answering("new"))
+            assert say(client, "after") == "heard after"
+            assert gateway.status()["draining"] == old
+        until(lambda: gateway.status()["draining"] == [])
 
 
 def test_a_stop_does_not_wait_for_what_drains(tmp_path):

@@ -7,7 +7,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
+
+from support.launcher import MASTER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +45,20 @@ class Realtime:
 def _only_sessions(connection: ServerConnection, request: Request) -> Response | None:
     """LiteLLM asks every upstream of its own address for its models when it starts."""
     return None if "Upgrade" in request.headers else connection.respond(404, "sessions only")
+
+
+def session(address: str) -> ClientConnection:
+    """A realtime session over a connection of its own."""
+    url = address.replace("http://", "ws://") + "/v1/realtime?model=realtime"
+    return connect(url, additional_headers={"Authorization": f"Bearer {MASTER_KEY}"}, proxy=None)
+
+
+def say(client: ClientConnection, text: str) -> str:
+    """Send a text and return what the upstream makes of it."""
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    client.send(json.dumps({"type": "conversation.item.create", "item": item}))
+    reply: str = json.loads(client.recv(10))["text"]
+    return reply
 
 
 @contextmanager

@@ -40,6 +40,8 @@ def quiet_environment() -> dict[str, str]:
         "LITELLM_DONT_SHOW_FEEDBACK_BOX": "true",
         "LITELLM_DISABLE_BUG_REPORT_LINK": "true",
         "LITELLM_DISABLE_NO_REDIS_WARNING": "true",
+        # A Redis that was away is tried again after this many seconds; the default is 60 (seen: unused for 62).
+        "REDIS_CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "5",
         "CHECKPOINT_DISABLE": "1",
         "DO_NOT_TRACK": "1",
     }
