@@ -151,6 +151,20 @@ def _(made: Home, _tmp: Path) -> Callable[[], object]:
     return _set(made, REDIS_HOST="127.0.0.1", REDIS_PORT="1")
 
 
+@breaks("D212")
+def _(made: Home, _tmp: Path) -> Callable[[], object]:
+    made.environ["LLM_GATEWAY_ENABLE_PRESIDIO"] = "true"
+    bases = ("PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE")
+    return _set(made, **dict.fromkeys(bases, "http://127.0.0.1:1"))
+
+
+@breaks("D213")
+def _(made: Home, _tmp: Path) -> Callable[[], object]:
+    made.environ["LLM_GATEWAY_ENABLE_LANGFUSE"] = "true"
+    keys = {"LANGFUSE_PUBLIC_KEY": "pk-lf-own", "LANGFUSE_SECRET_KEY": "sk-lf-secret-word"}
+    return _set(made, LANGFUSE_HOST="http://127.0.0.1:1", **keys)
+
+
 @breaks("D221")
 def _(made: Home, tmp: Path) -> Callable[[], object]:
     engine = tmp / "query-engine"
