@@ -162,7 +162,8 @@ def _(made: Home, _tmp: Path) -> Callable[[], object]:
 def _(made: Home, _tmp: Path) -> Callable[[], object]:
     made.environ["LLM_GATEWAY_ENABLE_LANGFUSE"] = "true"
     keys = {"LANGFUSE_PUBLIC_KEY": "pk-lf-own", "LANGFUSE_SECRET_KEY": "sk-lf-secret-word"}
-    return _set(made, LANGFUSE_HOST="http://127.0.0.1:1", **keys)
+    _set(made, LANGFUSE_HOST="http://127.0.0.1:1", **keys)
+    return lambda: made.environ.update(LLM_GATEWAY_ENABLE_LANGFUSE="false")  # asked for, it must have a server
 
 
 @breaks("D221")
