@@ -92,14 +92,16 @@ def wait(
     *,
     alive: Callable[[], str] = lambda: "",
     cancelled: threading.Event | None = None,
+    longest_pause: float = _LONGEST_PAUSE,
 ) -> str:
-    """Call `probe` until it is ready; the pause grows from 20 ms to 0.5 s.
+    """Call `probe` until it is ready; the pause grows from 20 ms to 0.5 s, or `longest_pause` seconds.
 
     Args:
         probe: what to wait for.
         deadline: when to give up.
         alive: answers "" while waiting makes sense, else why it does not (the process is gone).
         cancelled: set from another thread to stop waiting.
+        longest_pause: seconds.
 
     Returns:
         "" when ready, else the last reason.
@@ -116,4 +118,4 @@ def wait(
         if deadline.passed or stop.is_set():
             return reason
         stop.wait(min(pause, deadline.left))
-        pause = min(pause * 1.6, _LONGEST_PAUSE)
+        pause = min(pause * 1.6, longest_pause)

@@ -97,7 +97,7 @@ def swap(
         account.update(ask(control).get("reload") or {"number": 0, "state": "lost"})
         return account["state"] if account["number"] == answer["reload"] and account["state"] in _UNDER_WAY else ""
 
-    if wait(over, deadline, cancelled=interrupted):
+    if wait(over, deadline, cancelled=interrupted, longest_pause=0.05):
         raise DeadlineError(
             "E530",
             "The reload is not over yet; the launcher goes on with it.",
