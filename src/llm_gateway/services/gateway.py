@@ -6,7 +6,6 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from llm_gateway import credentials
 from llm_gateway.bootstrap.install import ensure_venv
@@ -17,15 +16,14 @@ from llm_gateway.doctor import database
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_json
-from llm_gateway.gateway.environment import network_environment
 from llm_gateway.model_config import include
-from llm_gateway.model_config.lint.rules.network import is_private
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import postgres
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.services.network import network
 from llm_gateway.services.wiring import write_effective
 from llm_gateway.settings import is_loopback
 
@@ -224,7 +222,7 @@ def launcher(stack: Stack, config: Path) -> Process:
         reads_spec=True,
         stop_seconds=9,
         extra={
-            **network_environment(stack.values, local_hosts=_local_hosts(stack)),
+            **network(stack),
             **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
             **read_json(_runtime_file(stack.home)),
         },
@@ -262,15 +260,6 @@ def master_key(stack: Stack) -> str:
 def client_key(stack: Stack) -> str:
     """The key for applications: the virtual key, or without a database the only key there is."""
     return stack.values["LLM_GATEWAY_VIRTUAL_KEY"] if stack.runs("postgres") else master_key(stack)
-
-
-def _local_hosts(stack: Stack) -> tuple[str, ...]:
-    """Hosts that are never reached through a proxy, besides loopback. Langfuse may stand in the internet."""
-    hosts = {urlsplit(stack.public_url).hostname, stack.values.get("REDIS_HOST")}
-    hosts.add(urlsplit(stack.values.get("DATABASE_URL", "")).hostname)
-    langfuse = urlsplit(stack.values.get("LANGFUSE_HOST", "")).hostname
-    hosts.add(langfuse if langfuse and is_private(langfuse) else None)
-    return tuple(sorted(host for host in hosts if host))
 
 
 GATEWAY = Service(

@@ -18,6 +18,7 @@ from llm_gateway import masking, presidio_server
 from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
+from llm_gateway.model_config.redaction import address
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import presidio_guardrail
@@ -78,7 +79,7 @@ def _external(draft: Draft, named: list[str]) -> Placement:
             cause="Presidio is two services, and the kit's own would be mixed with yours.",
             next=f"Set {missing} in .env, too, or remove {named[0]}: the kit then runs both.",
         )
-    analyzer, anonymizer = (draft.environment.get(name) for name in BASES)
+    analyzer, anonymizer = (address(draft.environment.get(name)) for name in BASES)
     return Placement("external", f"The variables name {analyzer} and {anonymizer}.")
 
 
