@@ -8,7 +8,8 @@ import yaml
 
 from llm_gateway.errors import InputError
 from llm_gateway.files import Unreadable, read_text
-from llm_gateway.model_config.lint.loader import too_deep
+from llm_gateway.model_config.lint.build import Builder, Unusable
+from llm_gateway.model_config.lint.loader import compose, construct, too_deep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,30 +33,31 @@ def load(path: Path) -> dict[str, Any]:
             next="Name an existing file: llm-gateway start --config configs/model-config-demo.yaml",
         ) from None
     if too_deep(text):  # libyaml would end the process
-        raise InputError(
-            "E121",
-            f"{path}: nested too deeply.",
-            cause="No model config looks like this.",
-            next="Start from one of configs/",
-        )
+        raise _not_yaml(path, "nested too deeply", "No model config looks like this.")
     try:
-        value = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+        node = compose(text)
+        if node is not None:
+            Builder(str(path)).build(node)  # refuses aliases without end, which nothing here could write down again
+        value = None if node is None else construct(node)
+    except Unusable as unusable:
+        line, column = unusable.at.line, unusable.at.column
+        raise _not_yaml(f"{path}, line {line}, column {column}", unusable.message, unusable.fix) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(
-            "E121",
-            f"{path}{where}: {problem}.",
-            cause="The file is not valid YAML; tabs and uneven indentation are the usual reasons.",
-            next=f"Mend the line, then: llm-gateway start --config {path}",
-        ) from None
+        usual = "The file is not valid YAML; tabs and uneven indentation are the usual reasons."
+        raise _not_yaml(f"{path}{where}", problem, usual) from None
     if not isinstance(value, dict):
         raise _not_a_config(path, "the file is empty" if value is None else f"it is a {type(value).__name__}")
     models = value.get("model_list", [])
     if models is not None and not isinstance(models, list):
         raise _not_a_config(path, "model_list is not a list")
     return value
+
+
+def _not_yaml(where: Path | str, problem: str, cause: str) -> InputError:
+    return InputError("E121", f"{where}: {problem}.", cause=cause, next="Mend it; llm-gateway lint FILE says more.")
 
 
 def _not_a_config(path: Path, reason: str) -> InputError:
