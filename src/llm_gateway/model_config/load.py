@@ -21,7 +21,8 @@ def load(path: Path) -> dict[str, Any]:
     """The mapping in `path`.
 
     Raises:
-        InputError: E120, missing, a directory, unreadable or too large; E121, no YAML; E122, not a model config.
+        InputError: E120, missing, a directory, unreadable or too large; E121, no YAML, or one that has no end; E122, not
+            a model config.
     """
     try:
         text = read_text(path, largest=LARGEST)
@@ -33,21 +34,22 @@ def load(path: Path) -> dict[str, Any]:
             next="Name an existing file: llm-gateway start --config configs/model-config-demo.yaml",
         ) from None
     if too_deep(text):  # libyaml would end the process
-        raise _not_yaml(path, "nested too deeply", "No model config looks like this.")
+        raise _not_yaml(path, "", "nested too deeply", "No model config looks like this.")
     try:
         node = compose(text)
         if node is not None:
             Builder(str(path)).build(node)  # refuses aliases without end, which nothing here could write down again
         value = None if node is None else construct(node)
     except Unusable as unusable:
-        line, column = unusable.at.line, unusable.at.column
-        raise _not_yaml(f"{path}, line {line}, column {column}", unusable.message, unusable.fix) from None
+        where = f", line {unusable.at.line}, column {unusable.at.column}"
+        usual = "A gateway that reads this takes all memory, or does not start."
+        raise _not_yaml(path, where, unusable.message, usual, mend=unusable.fix) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         usual = "The file is not valid YAML; tabs and uneven indentation are the usual reasons."
-        raise _not_yaml(f"{path}{where}", problem, usual) from None
+        raise _not_yaml(path, where, problem, usual) from None
     if not isinstance(value, dict):
         raise _not_a_config(path, "the file is empty" if value is None else f"it is a {type(value).__name__}")
     models = value.get("model_list", [])
@@ -56,8 +58,13 @@ def load(path: Path) -> dict[str, Any]:
     return value
 
 
-def _not_yaml(where: Path | str, problem: str, cause: str) -> InputError:
-    return InputError("E121", f"{where}: {problem}.", cause=cause, next="Mend it; llm-gateway lint FILE says more.")
+def _not_yaml(path: Path, where: str, problem: str, cause: str, *, mend: str = "Mend it.") -> InputError:
+    return InputError(
+        "E121",
+        f"{path}{where}: {problem}.",
+        cause=cause,
+        next=f"{mend} Then: llm-gateway start --config {path}",
+    )
 
 
 def _not_a_config(path: Path, reason: str) -> InputError:
