@@ -8,8 +8,9 @@ import yaml
 
 from llm_gateway import masking
 from llm_gateway.errors import InputError
+from llm_gateway.model_config.sections import section
 from llm_gateway.presidio_server.cache import AnswerCache
-from llm_gateway.services import wiring
+from llm_gateway.services import callbacks, wiring
 from llm_gateway.services.presidio import PRESIDIO, PresidioProbe
 from llm_gateway.services.presidio_guardrail import guardrail
 from unit.test_plan import MACHINE, lines, made
@@ -187,6 +188,42 @@ def test_every_language_has_its_guardrail(tmp_path):
     assert (english["guardrail_name"], french["guardrail_name"]) == ("llm-gateway-presidio", "llm-gateway-presidio-fr")
     assert "presidio_language" not in english["litellm_params"]
     assert french["litellm_params"]["presidio_language"] == "fr"
+
+
+def guardrails(tmp_path, config, languages="en,fr"):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    stack = replace(made(flags={**ON, "presidio_languages": languages}), config=path)
+    return wiring.effective_config(stack)[0]["guardrails"]
+
+
+CALLBACK = {"litellm_settings": {"callbacks": ["presidio"]}}
+
+
+def test_every_language_has_its_guardrail_instead_of_the_callback(tmp_path):
+    english, french = guardrails(tmp_path, CALLBACK)
+    assert (english["guardrail_name"], french["guardrail_name"]) == ("llm-gateway-presidio", "llm-gateway-presidio-fr")
+    assert french["litellm_params"]["presidio_language"] == "fr"
+    (chosen,) = guardrails(tmp_path, {**CALLBACK, "callback_settings": {"presidio": {"presidio_language": "fr"}}})
+    assert chosen["litellm_params"]["presidio_language"] == "fr"
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "null", "true", '"x"', "{}", '{"supported_entity": "A"}', "[1, null]", "[" * 10**5]
+)
+def test_a_file_of_recognizers_that_holds_none_is_left_to_litellm(tmp_path, text):
+    (tmp_path / "ad_hoc.json").write_text(text, encoding="utf-8")
+    settings = {"presidio": {"presidio_ad_hoc_recognizers": "ad_hoc.json"}}
+    made_ones = guardrails(tmp_path, {**CALLBACK, "callback_settings": settings})
+    assert "A" not in made_ones[0]["litellm_params"]["pii_entities_config"]
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 5])
+def test_sections_that_are_no_mappings_are_as_if_they_were_not_there(tmp_path, odd):
+    config = {"callback_settings": odd, "litellm_settings": odd, "guardrails": odd}
+    assert callbacks.named(config) == []
+    assert section(config, "callback_settings") == section({}, "x") == {}
+    assert len(guardrails(tmp_path, {**CALLBACK, "callback_settings": {"presidio": odd}}, "en")) == 1
 
 
 def test_no_answer_is_no_readiness():

@@ -21,7 +21,7 @@ def load(path: Path) -> dict[str, Any]:
     """The mapping in `path`.
 
     Raises:
-        InputError: E120, missing, a directory, unreadable or too large; E121, no YAML, or one that has no end; E122, not
+        InputError: E120, missing, a directory, unreadable or too large; E121, no YAML, or endless; E122, not
             a model config.
     """
     try:
