@@ -265,7 +265,7 @@ def test_a_request_that_came_before_is_answered_at_once_and_the_same(server: Ser
 
 def test_a_list_of_texts_lets_others_in_between(server: Server) -> None:
     sentence = "Sentence {} was written by Jane Doe of Boston. "
-    texts = ["".join(sentence.format(f"{number}-{part}") for part in range(100)) for number in range(24)]
+    texts = ["".join(sentence.format(f"{number}-{part}") for part in range(50)) for number in range(12)]
     with ThreadPoolExecutor(4) as pool:
         lists = [pool.submit(server.analyze, text=texts[start:] + texts[:start]) for start in range(4)]
         wait_until_busy(server)

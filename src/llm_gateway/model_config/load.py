@@ -61,7 +61,7 @@ def load(path: Path) -> dict[str, Any]:
 def _not_yaml(path: Path, where: str, problem: str, cause: str, *, mend: str = "Mend it.") -> InputError:
     return InputError(
         "E121",
-        f"{path}{where}: {problem}.",
+        f"{path} cannot be used{where}: {problem}.",
         cause=cause,
         next=f"{mend} Then: llm-gateway start --config {path}",
     )
