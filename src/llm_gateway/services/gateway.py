@@ -17,6 +17,7 @@ from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_json
 from llm_gateway.model_config import include
+from llm_gateway.model_config.sections import section
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
@@ -116,7 +117,7 @@ def refuse_weak_master_key(stack: Stack) -> None:
         )
     if key.startswith("sk-") and key != "sk-1234":
         return
-    in_config = bool((include.read(stack.config).get("general_settings") or {}).get("master_key"))
+    in_config = bool(section(include.read(stack.config), "general_settings").get("master_key"))
     where = (
         f"general_settings.master_key in {stack.config}"
         if in_config
@@ -186,8 +187,7 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
 
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
-    general = config.get("general_settings")
-    if not isinstance(general, dict) or not general.get("database_url"):
+    if not section(config, "general_settings").get("database_url"):
         return ""
     return "general_settings.database_url in the config has no effect: put the address into DATABASE_URL in .env."
 
@@ -250,8 +250,7 @@ def local_url(stack: Stack) -> str:
 
 def master_key(stack: Stack) -> str:
     """The key that counts: the config's, which LiteLLM prefers, else LITELLM_MASTER_KEY."""
-    general = include.read(stack.config).get("general_settings")
-    named = str(general.get("master_key") or "") if isinstance(general, dict) else ""
+    named = str(section(include.read(stack.config), "general_settings").get("master_key") or "")
     if named.startswith("os.environ/"):
         return stack.values.get(named.removeprefix("os.environ/"), "")
     return named or stack.values.get("LITELLM_MASTER_KEY", "")
