@@ -16,9 +16,10 @@ from llm_gateway.resources import resource
 from llm_gateway.services.registry import BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from llm_gateway.choices import Value
     from llm_gateway.discovery import Findings
     from llm_gateway.paths import Home
     from llm_gateway.services.base import Stack
@@ -97,19 +98,35 @@ def write_home(stack: Stack) -> Stack:
     Raises:
         InputError, PreconditionError: from reading and writing the files.
     """
-    home = stack.home
-    _write_env(stack)
-    adopt_env(home)
+    stack = write_env(stack)
+    write_json(stack.home.options_file, _remembered(stack))
+    install_configs(stack.home)
+    return stack
+
+
+def remember(stack: Stack, ids: Collection[str]) -> None:
+    """Keep the stack's values of some choices for the next start; what is remembered of the others stays."""
+    present = {id_: value for id_, value in read_json(stack.home.options_file).items() if id_ not in ids}
+    chosen = {id_: value for id_, value in _remembered(stack).items() if id_ in ids}
+    write_json(stack.home.options_file, {**present, **chosen})
+
+
+def _remembered(stack: Stack) -> dict[str, Value]:
     remembered = stack.choices.remembered()
     if "configFile" in remembered:
         remembered["configFile"] = str(stack.config)
-    write_json(home.options_file, remembered)
-    install_configs(home)
-    file = dotenv.read(home.env_file)
+    return remembered
+
+
+def write_env(stack: Stack) -> Stack:
+    """Write `.env`, new or amended; gives the stack with the `.env` as it is now. Errors as `write_home`."""
+    _amend_env(stack)
+    adopt_env(stack.home)
+    file = dotenv.read(stack.home.env_file)
     return replace(stack, environment=dotenv.Environment(process=stack.environment.process, file=file))
 
 
-def _write_env(stack: Stack) -> None:
+def _amend_env(stack: Stack) -> None:
     home, file = stack.home, stack.environment.file
     lines = {line.name: line for group in stack.lines.values() for line in group}
     known = read_json(home.rendered_file)

@@ -151,6 +151,21 @@ def _(made: Home, _tmp: Path) -> Callable[[], object]:
     return _set(made, REDIS_HOST="127.0.0.1", REDIS_PORT="1")
 
 
+@breaks("D212")
+def _(made: Home, _tmp: Path) -> Callable[[], object]:
+    made.environ["LLM_GATEWAY_ENABLE_PRESIDIO"] = "true"
+    bases = ("PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE")
+    return _set(made, **dict.fromkeys(bases, "http://127.0.0.1:1"))
+
+
+@breaks("D213")
+def _(made: Home, _tmp: Path) -> Callable[[], object]:
+    made.environ["LLM_GATEWAY_ENABLE_LANGFUSE"] = "true"
+    keys = {"LANGFUSE_PUBLIC_KEY": "pk-lf-own", "LANGFUSE_SECRET_KEY": "sk-lf-secret-word"}
+    _set(made, LANGFUSE_HOST="http://127.0.0.1:1", **keys)
+    return lambda: made.environ.update(LLM_GATEWAY_ENABLE_LANGFUSE="false")  # asked for, it must have a server
+
+
 @breaks("D221")
 def _(made: Home, tmp: Path) -> Callable[[], object]:
     engine = tmp / "query-engine"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from llm_gateway.gateway.control import ask
 from llm_gateway.gateway.supervisor import MOST_RETIRED
+from llm_gateway.services.base import Process
+from llm_gateway.specs import read_spec, write_spec
 from support.launcher import MASTER_KEY, MOCK_MODEL, Launched, launched, until
 from support.openai_upstream import Upstream, serving
 from support.realtime import realtime_upstream, say, session
@@ -273,6 +278,69 @@ def test_what_only_a_restart_can_change_is_refused(gateway):
     assert answer["problem"]["code"] == "E514"
     assert "host" in answer["problem"]["message"]
     assert gateway.status()["reload"]["number"] == last
+
+
+def test_an_order_that_makes_no_sense_harms_nobody(gateway):
+    """A launcher of another version than the kit may be asked for what it does not know."""
+    before = gateway.workers()
+    unknown = gateway.order(answering("new"), "--from-the-future")
+    assert unknown["problem"]["code"] == "E514"
+    nowhere = ask(gateway.control, do="reload", spec="/no/such/spec.json")
+    assert nowhere["problem"]["code"] == "E514"
+    assert ask(gateway.control, do="reload")["problem"]["code"] == "E514"
+    missing = gateway.reload(answering("new"), python="/no/such/python")
+    assert missing["state"] == "failed"
+    assert missing["problem"]["code"] == "E511"
+    assert gateway.workers() == before
+    assert says(gateway) == "old"
+
+
+def test_a_hanging_old_worker_holds_up_nobody(gateway):
+    gateway.reload(answering("old"), "--drain-timeout", "1", "--graceful-timeout", "1")
+    (hanging,) = gateway.workers()
+    until(lambda: gateway.status()["draining"] == [])
+    os.kill(hanging, signal.SIGSTOP)
+    assert gateway.reload(answering("new"))["state"] == "done"
+    assert says(gateway) == "new"
+    assert gateway.status()["draining"] == [hanging]
+    until(lambda: gateway.status()["draining"] == [], seconds=30, reason="it is not ended")
+    assert gateway.reload(answering("newer"))["state"] == "done"
+
+
+def test_many_reloads_leave_nothing_behind(gateway):
+    def descriptors() -> dict[int, int]:
+        family = psutil.Process(gateway.process.pid).children()
+        return {one.pid: one.num_fds() for one in family} | {0: psutil.Process(gateway.process.pid).num_fds()}
+
+    def alone() -> bool:
+        return gateway.status()["draining"] == []
+
+    until(alone)
+    nursery, before = gateway.status()["nursery"], descriptors()
+    for number in range(20):
+        gateway.reload(answering(str(number)))
+    until(alone)
+    after = descriptors()
+    assert len(after) == len(before)
+    assert (after[0], after[nursery]) == (before[0], before[nursery])
+
+
+def test_the_order_becomes_what_a_crashed_launcher_starts_with(tmp_path):
+    spec = tmp_path / "present.json"
+    process = Process("gateway", ("unused",), reads_spec=True)
+    write_spec(spec, process, env_file=tmp_path / "none")
+    with launched(tmp_path, answering("old"), "--spec", str(spec)) as gateway:
+        gateway.ready()
+        failed = gateway.reload({"model_list": [MOCK_MODEL], "litellm_settings": {"callbacks": ["no_such.handler"]}})
+        assert failed["state"] == "failed"
+        assert read_spec(spec).argv == ["unused"]
+        gateway.reload(answering("new"))
+        assert gateway.status()["config"] in read_spec(spec).argv
+        spec.unlink()
+        spec.mkdir()  # what cannot be replaced is said, and harms nothing
+        gateway.reload(answering("newer"))
+        assert says(gateway) == "newer"
+        assert "after a crash the old config would start" in gateway.log()
 
 
 def test_a_second_reload_waits_for_the_first(tmp_path):

@@ -16,11 +16,11 @@ import httpx
 import psutil
 
 import llm_gateway
-from llm_gateway.engines.specs import write_spec
 from llm_gateway.errors import GatewayError
 from llm_gateway.gateway.control import ask
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.services.base import Process
+from llm_gateway.specs import write_spec
 from support.leftovers import MARK
 
 if TYPE_CHECKING:
@@ -127,7 +127,10 @@ class Launched:
         python: str = sys.executable,
         fresh: bool = False,
     ) -> dict[str, Any]:
-        """Ask for a reload to a new config, with `variables` in its `.env`; the launcher's answer."""
+        """Ask for a reload to a new config, with `variables` in its `.env`; the launcher's answer.
+
+        The spec file is called after the config's number: spec1.json and so on.
+        """
         folder = self.control.parent
         number = len(list(folder.glob("config*.yaml")))
         env_file = folder / ".env"

@@ -33,8 +33,6 @@ def _changeable(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(call: Call, *, force: bool, fresh: bool, watching: bool, **flags: Any) -> Result | None:
     """Take over an edited config or .env without a failed request; keep the old one if the new one does not start."""
     context = call.context(flags)
-    if not watching:
-        return reload(context, force=force, fresh=fresh)
     stopped = threading.Event()
     restore = on_signals(stopped)
 
@@ -43,6 +41,8 @@ def command(call: Call, *, force: bool, fresh: bool, watching: bool, **flags: An
         call.show(failure("reload", outcome) if isinstance(outcome, GatewayError) else outcome)
 
     try:
+        if not watching:
+            return reload(context, interrupted=stopped, force=force, fresh=fresh)
         watch(context, stopped=stopped, show=show, force=force)
     finally:
         restore()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from llm_gateway import credentials
-from llm_gateway.engines.specs import write_spec
 from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.errors import DeadlineError, GatewayError
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.services.base import Run, Service, Stack
 from llm_gateway.services.registry import SERVICES
+from llm_gateway.specs import write_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

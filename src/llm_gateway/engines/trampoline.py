@@ -12,7 +12,7 @@ import pwd
 import signal
 import sys
 
-from llm_gateway.engines.specs import read_spec
+from llm_gateway.specs import read_spec
 
 _PR_SET_PDEATHSIG = 1
 

@@ -54,6 +54,11 @@ class Acceptor:
         self._open = False
         self._loop.remove_reader(self._listener)
 
+    @property
+    def busy(self) -> bool:
+        """Is a connection taken that nobody holds yet?"""
+        return bool(self._tasks)
+
     def _resume(self) -> None:
         if self._open:
             self._loop.add_reader(self._listener, self._accept)

@@ -13,7 +13,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.errors import GatewayError, PreconditionError
-from llm_gateway.gateway.messages import Lines, Message, encode
+from llm_gateway.gateway import failures
+from llm_gateway.gateway.messages import Lines, Message, encode, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -126,7 +127,10 @@ class Answers:
         try:
             return make(request)
         except GatewayError as error:
-            return {"problem": error.problem.as_dict(), "exit_code": error.exit_code}
+            problem = error.problem
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an order holds, the workers serve on
+            problem = failures.cannot_reload(one_line(error)).problem
+        return {"problem": problem.as_dict()}
 
 
 def ask(path: Path, *, do: str = "status", timeout: float = 3.0, **details: Any) -> Message:

@@ -7,6 +7,7 @@ over, and when all of its workers are, the first one's drain.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_gateway.gateway import failures
-from llm_gateway.gateway.messages import Lines, read_available, say
+from llm_gateway.gateway.messages import Lines, one_line, read_available, say
 from llm_gateway.gateway.preload import FIRST_ATTEMPTS, Backoff, due
 from llm_gateway.gateway.processes import describe_exit, signal_group
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from llm_gateway.gateway.preload import Preload
     from llm_gateway.gateway.watch import Watch
 
+STOP_MARGIN = 3.0  # after a time-out: the app's own shutdown (spend logs are written there)
 # A retired worker goes from `ready` to `draining` by itself; a stopped one is told.
 _ENDING = {"draining", "stopping"}
 
@@ -98,6 +100,8 @@ class Generation:
         self._settings = options.worker_settings
         self._announced = False
         self._watch = watch
+        self._told: signal.Signals | None = None
+        self._patience = math.inf
 
     @property
     def workers(self) -> list[Worker]:
@@ -133,12 +137,18 @@ class Generation:
                 self._spawn(slot)
 
     def _spawn(self, slot: Slot) -> None:
-        ours, theirs = os.pipe()
+        try:
+            ours, theirs = os.pipe()
+        except OSError as error:
+            self._died(slot, 0.0, one_line(error))
+            return
         os.set_blocking(ours, False)
         try:
             process = self.preload.spawn(theirs, self._settings, announce=not self._announced)
-        except OSError:
-            os.close(ours)  # the nursery has just ended; its end is noticed by itself
+        except OSError as error:
+            os.close(ours)
+            if not self.preload.wanted:  # else the nursery has just ended, which is noticed by itself
+                self._died(slot, 0.0, one_line(error))
             return
         finally:
             os.close(theirs)
@@ -148,8 +158,10 @@ class Generation:
         self._watch.add(ours, lambda: self._hear(slot, worker))
 
     def check_time(self) -> None:
-        """End what is not ready in time."""
+        """End what is not ready in time, and what does not end in time."""
         now, limit = time.monotonic(), self.options.ready_timeout
+        if now > self._patience:
+            self.retire(signal.SIGTERM if self._told == signal.SIGUSR1 else signal.SIGKILL)
         if self.preload.late(now, limit):
             if self.served:
                 self.preload.lose("it was not ready in time")
@@ -217,14 +229,16 @@ class Generation:
         if worker.pid:
             signal_group(worker.pid, signal.SIGKILL)  # what it started: its query engine
             self._forget_samples(worker.pid)
-        if self._over:
-            return
+        if not self._over:
+            self._died(slot, time.monotonic() - worker.started if ready else 0.0, worker.reason or how)
+
+    def _died(self, slot: Slot, served: float, reason: str) -> None:
+        """Note the end of a worker, or that it never was; `served` seconds of service."""
         slot.restarts += 1
-        slot.backoff.died(time.monotonic() - worker.started if ready else 0.0)
-        number = self.slots.index(slot) + 1
-        reason = worker.reason or how
+        slot.backoff.died(served)
         if self.served:
-            say(f"worker {number} {'' if ready else 'failed to start: '}{reason}; replacing it")
+            number = self.slots.index(slot) + 1
+            say(f"worker {number} {'' if served else 'failed to start: '}{reason}; replacing it")
         elif slot.backoff.deaths >= FIRST_ATTEMPTS:
             self.failure = failures.does_not_start(reason)
         else:
@@ -234,14 +248,20 @@ class Generation:
         """Drop the live gauges of a dead worker, as prometheus_client's mark_process_dead does."""
         samples = self.preload.launch.environment.get("PROMETHEUS_MULTIPROC_DIR")
         if samples:
-            for file in Path(samples).glob(f"gauge_live*_{pid}.db"):
-                file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that fails is no reason to end workers
+                for file in Path(samples).glob(f"gauge_live*_{pid}.db"):
+                    file.unlink(missing_ok=True)
 
     # -- ending ---------------------------------------------------------------------------------------------
 
     def retire(self, number: signal.Signals) -> None:
         """Start nothing any more; SIGUSR1 lets the workers drain, SIGTERM stop soon, SIGKILL ends them."""
         self.retired = True
+        if number == self._told and number != signal.SIGKILL:
+            return  # a second SIGTERM would cut
+        if number != self._told:
+            limits = {signal.SIGUSR1: self.options.drain_timeout, signal.SIGTERM: self.options.graceful_timeout}
+            self._told, self._patience = number, time.monotonic() + limits.get(number, 0.0) + STOP_MARGIN
         for worker in self.workers:
             self._tell(worker, number)
 

@@ -14,12 +14,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from llm_gateway.engines.specs import read_spec
 from llm_gateway.errors import GatewayError
 from llm_gateway.gateway import control, options, sockets
 from llm_gateway.gateway.environment import launch_environment
 from llm_gateway.gateway.messages import say
 from llm_gateway.gateway.supervisor import Supervisor
+from llm_gateway.specs import read_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ loop, no request, no tokenizer and no thread: none of these survives a fork. Wor
 they belong to the supervisor and outlive a nursery that ends.
 
 Run as `python -m llm_gateway.gateway.nursery SUPERVISOR_PID LISTENER_FD CHANNEL_FD`. On the channel
-(a Unix packet socket) it says `{"state": "ready"}` or `{"state": "refused", "reason"}` or
+(a Unix packet socket) it says `{"state": "ready", "version"}` or `{"state": "refused", "reason"}` or
 `{"state": "failed", "reason"}`; each message `{"announce": bool, "settings": {…}}` with one descriptor (the
 worker's pipe) asks for one worker. The end of the channel ends the nursery.
 """
@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> int:
     # without the freeze the first collection in a child touches, and so copies, every page
     gc.collect()
     gc.freeze()
-    nursery.say(state="ready")
+    nursery.say(state="ready", version=importlib.metadata.version("litellm"))
     return nursery.run()
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from llm_gateway.gateway import failures
-from llm_gateway.gateway.messages import Lines, encode, say
+from llm_gateway.gateway.messages import Lines, encode, one_line, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,6 +124,7 @@ class Preload:
 
     Attributes:
         proven: a worker of it was ready once.
+        version: of LiteLLM; the nursery's own word, as soon as it is ready.
         failure: before that the nursery ended again and again.
     """
 
@@ -131,6 +132,7 @@ class Preload:
         self.launch = launch
         self.wanted = wanted
         self.proven = False
+        self.version = launch.litellm
         self.failure: GatewayError | None = None
         self._watch = watch
         self._nursery: _Nursery | None = None
@@ -154,9 +156,13 @@ class Preload:
         """Start the importing parent if it is wanted, missing and due; it says on its channel when it can fork."""
         if not self.wanted or self._nursery or self.failure or not due(self._backoff.not_before):
             return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = self.launch.run("nursery", theirs.fileno(), environment={"OPENBLAS_NUM_THREADS": "1"})
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                process = self.launch.run("nursery", theirs.fileno(), environment={"OPENBLAS_NUM_THREADS": "1"})
+        except OSError as error:  # no memory, no descriptor, no such interpreter
+            self._died(0.0, one_line(error))
+            return
         self._nursery = _Nursery(process, ours)
         self._watch.add(ours, self._hear)
 
@@ -185,6 +191,7 @@ class Preload:
         for message in messages:
             if message["state"] == "ready":
                 self._nursery.ready = True
+                self.version = str(message["version"])
             elif message["state"] == "refused":
                 say(f"{message['reason']}; each worker imports LiteLLM itself now")
                 self.wanted = False
@@ -198,9 +205,11 @@ class Preload:
         if nursery is None:
             return
         self.stop()
-        if not self.wanted:
-            return
-        self._backoff.died(time.monotonic() - nursery.started)
+        if self.wanted:
+            self._died(time.monotonic() - nursery.started, reason)
+
+    def _died(self, lived: float, reason: str) -> None:
+        self._backoff.died(lived)
         if not self.proven and self._backoff.deaths >= FIRST_ATTEMPTS:
             self.failure = failures.not_importable(reason or "the importing process ended")
             return

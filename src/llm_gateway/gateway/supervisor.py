@@ -9,11 +9,12 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_gateway.gateway import failures
 from llm_gateway.gateway.control import Answers
-from llm_gateway.gateway.generation import Generation
+from llm_gateway.gateway.generation import STOP_MARGIN, Generation
 from llm_gateway.gateway.messages import say
 from llm_gateway.gateway.preload import Launch, Preload
 from llm_gateway.gateway.processes import LINUX, adopt_orphans
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _TICK = 0.5
 _RELEASE_TICK = 0.02
-_STOP_MARGIN = 3.0  # after the graceful time-out: the app's own shutdown (spend logs are written there)
 MOST_RETIRED = 6  # generations with open streams (about 100 MB a worker); an older one is stopped
 
 
@@ -62,6 +62,8 @@ class Supervisor:
         self._failure: GatewayError | None = None
         self._stopping: float | None = None
         self._told = False
+        self._free = False
+        self._spec = options.spec
         self._reload: Reload | None = None
         self._reloads = 0
         self._retired: list[Generation] = []
@@ -111,7 +113,9 @@ class Supervisor:
 
     def _released(self) -> bool:
         """May workers start? The kit imports LiteLLM while the database is still being made and migrated."""
-        return self._options.start_when is None or self._options.start_when.exists()
+        if not self._free:  # asked once only: the disk may be gone later
+            self._free = self._options.start_when is None or os.path.exists(self._options.start_when)  # noqa: PTH110
+        return self._free
 
     def _advance(self) -> None:
         """Look at what has a time limit, and take the next step of a reload."""
@@ -127,7 +131,7 @@ class Supervisor:
             self._fail(failure)
         elif self._generation.served and not self._told:
             self._told = True
-            say(f"LiteLLM {self._generation.preload.launch.litellm} answers on {self._address}")
+            say(f"LiteLLM {self._generation.preload.version} answers on {self._address}")
         if self._reload:
             self._step(self._reload)
 
@@ -162,13 +166,14 @@ class Supervisor:
         """
         if self._stopping is not None or not self._generation.served or (self._reload and self._reload.under_way):
             raise failures.not_now()
-        options, launch = read_order(str(request.get("spec", "")), self._options, self._caller, self._listener)
+        spec = Path(str(request.get("spec", "")))
+        options, launch = read_order(spec, self._options, self._caller, self._listener)
         present = self._generation.preload
         wanted = options.preload and LINUX
         fresh = bool(request.get("fresh")) or launch != present.launch or wanted != (self._options.preload and LINUX)
         preload = Preload(launch, self._watch, wanted=wanted) if fresh else present
         self._reloads += 1
-        self._reload = Reload(self._reloads, Generation(options, preload, self._watch), fresh=fresh)
+        self._reload = Reload(self._reloads, Generation(options, preload, self._watch), spec, fresh=fresh)
         return {"reload": self._reloads}
 
     def _step(self, reload: Reload) -> None:
@@ -179,12 +184,15 @@ class Supervisor:
                 reload.fail(failure)
                 self._retire(reload.new, signal.SIGKILL)
             elif reload.new.served:
-                reload.take_over(self._generation)
+                reload.take_over(self._generation, self._spec)
                 self._generation, self._options = reload.new, reload.new.options
+            elif reload.overdue:
+                reload.fail(failures.late(reload.new.options.ready_timeout))
+                self._retire(reload.new, signal.SIGKILL)
         if reload.state == "serving" and reload.old and reload.may_retire():
             self._retire(reload.old, signal.SIGUSR1)
-            reload.state = "closing"
-        if reload.state == "closing" and reload.old and reload.old.closed:
+            reload.close()
+        if reload.state == "closing" and reload.old and (reload.old.closed or reload.closing_overdue):
             reload.done()
             say(f"reload {reload.number} took {reload.seconds:.2f} s")
 
@@ -193,8 +201,8 @@ class Supervisor:
         if generation.preload is not self._generation.preload:
             generation.preload.stop()
         self._retired.append(generation)
-        for overdue in self._retired[:-MOST_RETIRED]:
-            overdue.retire(signal.SIGTERM)
+        for surplus in self._retired[:-MOST_RETIRED]:
+            surplus.retire(signal.SIGTERM)
 
     # -- signals --------------------------------------------------------------------------------------------
 
@@ -229,7 +237,7 @@ class Supervisor:
             any(generation.reap(pid, status) for generation in self._generations)
 
     def _stop(self) -> None:
-        self._stopping = time.monotonic() + self._options.graceful_timeout + _STOP_MARGIN
+        self._stopping = time.monotonic() + self._options.graceful_timeout + STOP_MARGIN
         self._listener.close()
         self._end_workers(signal.SIGTERM)
 
@@ -262,7 +270,7 @@ class Supervisor:
             "preload": generation.preload.wanted,
             "config": str(generation.options.config),
             "address": self._address,
-            "version": generation.preload.launch.litellm,
+            "version": generation.preload.version,
             "reload": self._reload.as_dict() if self._reload else None,
         }
 

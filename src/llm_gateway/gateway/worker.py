@@ -91,7 +91,9 @@ class WorkerServer(uvicorn.Server):
         self._close()
         limit = self._drain_timeout if self._retired else _IDLE_GRACE
         waited = 0.0
-        while self.server_state.connections and waited < limit and not (self.force_exit or self._hurried):
+        while waited < limit and (self.server_state.connections or self._acceptor.busy):
+            if self.force_exit or (self._retired and self._hurried):
+                break
             await asyncio.sleep(0.05)
             waited += 0.05
         await super().shutdown(sockets)

@@ -14,7 +14,9 @@ from llm_gateway.choices import Choice, Choices, Chosen, Value, resolve
 from llm_gateway.credentials import fingerprint
 from llm_gateway.discovery import Findings, discover
 from llm_gateway.dotenv import Environment, read
+from llm_gateway.errors import GatewayError
 from llm_gateway.files import read_json
+from llm_gateway.model_config import include
 from llm_gateway.model_config.load import resolve_path
 from llm_gateway.options import options
 from llm_gateway.paths import Home, find_home
@@ -206,11 +208,29 @@ def record(made: Stack) -> dict[str, Any]:
         "choices": {id_: [value, choices.source(id_)] for id_, value in wanted(choices).items()},
         "ports": dict(made.ports),
         "config": str(made.config),
-        "config_sha256": digest(made.config),
-        "env_sha256": digest(made.home.env_file),
+        "files": {str(path): digest(path) for path in (*_config_files(made), made.home.env_file)},
         "workers": made.workers,
         "public_url": made.public_url,
     }
+
+
+def _config_files(made: Stack) -> list[Path]:
+    """The config with what it includes; with `asIs` a broken include is LiteLLM's business."""
+    try:
+        return include.files(made.config)
+    except GatewayError:
+        return [made.config]
+
+
+def edited(saved: Mapping[str, Any]) -> list[Path]:
+    """The files of a running stack that are not any more what it was started with."""
+    return [Path(path) for path, known in saved.get("files", {}).items() if digest(Path(path)) != known]
+
+
+def changed_choices(choices: Choices, saved: Mapping[str, Any]) -> list[str]:
+    """Ids of lasting choices that differ from the running stack's; settings that it did not know count as equal."""
+    began = saved["choices"]
+    return [id_ for id_, value in wanted(choices).items() if began.get(id_, [value])[0] != value]
 
 
 def service_variables(made: Stack) -> dict[str, str]:

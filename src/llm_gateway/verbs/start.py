@@ -18,14 +18,14 @@ from llm_gateway.results import Result
 from llm_gateway.services import wiring
 from llm_gateway.verbs import summary
 from llm_gateway.verbs.context import (
-    digest,
+    changed_choices,
+    edited,
     make_stack,
     other_servers,
     record,
     reopen,
     running_record,
     running_stack,
-    wanted,
     wanted_stack,
 )
 from llm_gateway.verbs.lint import refuse_mistakes
@@ -128,8 +128,7 @@ def _running(context: Context) -> Started | None:
     engine_alive = Supervisor(context.home).alive()
     if not saved or not engine_alive:
         return None
-    began = saved["choices"]  # without the settings that an older version did not know
-    different = [name for name, value in wanted(context.choices).items() if began.get(name, [value])[0] != value]
+    different = changed_choices(context.choices, saved)
     different += other_servers(context.environment, saved)
     if str(context.config) != saved["config"]:
         different.insert(0, "config")
@@ -149,10 +148,8 @@ def _running(context: Context) -> Started | None:
         context.progress.note(f"  {', '.join(broken)} had stopped; starting again.")
         engine.stop()
         return None
-    files = ((stack.config, "config_sha256"), (context.home.env_file, "env_sha256"))
-    edited = [path for path, name in files if digest(path) != saved[name]]
     warnings = tuple(
-        f"{path} was edited since the gateway started; llm-gateway reload takes it over." for path in edited
+        f"{path} was edited since the gateway started; llm-gateway reload takes it over." for path in edited(saved)
     )
     return Started(stack, engine, summary.already_running(stack, warnings=warnings), fresh=False)
 
@@ -200,8 +197,9 @@ def _revive(engine: NativeEngine, context: Context, stopped: threading.Event) ->
         contextlib.suppress(Interrupted),
         changing(context.home, progress=context.progress, timeout=60, interrupted=stopped),
     ):
-        if context.home.running_file.exists() and not engine.supervisor.alive():
-            fresh = NativeEngine(engine.stack, context.progress)
+        stack = running_stack(reopen(context))  # a reload may have changed it since
+        if stack is not None and not engine.supervisor.alive():
+            fresh = NativeEngine(stack, context.progress)
             fresh.start(Deadline(context.choices.number("timeout")), interrupted=stopped)
 
 
