@@ -6,13 +6,17 @@ The idea of typed results with one renderer is pipx's (facts/style.md section 1.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import dataclass, field
+from datetime import date
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_gateway.errors import GatewayError, Problem
 
 SCHEMA = "llm-gateway/1"
+_KEYS = (str, int, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Result:
 
     Attributes:
         verb: its name.
-        data: what `--json` carries; JSON types only.
+        data: what `--json` carries; values of a YAML file may be among it.
         text: what a person reads on stdout.
         warnings: one sentence each; stderr for people.
         errors: what failed or was found.
@@ -43,11 +47,33 @@ class Result:
             "schema": SCHEMA,
             "verb": self.verb,
             "ok": self.exit_code == 0,
-            "data": self.data,
+            "data": json_types(self.data),
             "warnings": list(self.warnings),
             "errors": [problem.as_dict() for problem in self.errors],
         }
         return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def json_types(value: Any) -> Any:
+    """`value` as JSON can carry it: what YAML has besides becomes text or a list.
+
+    Dates are ISO text, binary values base64, sets lists, and infinity is `inf`; keys that JSON does not know are text.
+    """
+    if isinstance(value, dict):
+        return {key if isinstance(key, _KEYS) else str(json_types(key)): json_types(value[key]) for key in value}
+    if isinstance(value, set | frozenset):
+        return sorted((json_types(member) for member in value), key=str)
+    if isinstance(value, list | tuple):
+        return [json_types(member) for member in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, date):  # a datetime is one
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def failure(verb: str, error: GatewayError) -> Result:

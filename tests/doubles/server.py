@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Iterator, Mapping
 
 
@@ -124,9 +125,11 @@ def _handler(double: Double) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def running(double: Kind) -> Iterator[Kind]:
+def running(double: Kind, *, tls: ssl.SSLContext | None = None) -> Iterator[Kind]:
     """Serve the double on a free port until the end of the block."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(double))
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     double.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

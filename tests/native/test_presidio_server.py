@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from llm_gateway.presidio_server.web import LARGEST_BODY
+from llm_gateway.probes import Deadline, wait
 from support.presidio import SECRETS, TEXT, Server, serving
 
 if TYPE_CHECKING:
@@ -132,7 +134,8 @@ def test_offsets_count_characters_also_beside_half_a_surrogate_pair(server: Serv
         (400, "Failed to parse /analyze request", {"text": "a", "allow_list": ["("], "allow_list_match": "regex"}),
         (400, "ad_hoc_recognizers must be", {"text": "a", "ad_hoc_recognizers": ["x"]}),
         (400, "Failed to parse /analyze request", {"text": "a", "ad_hoc_recognizers": [{"patterns": [{"bebex": 1}]}]}),
-        (413, "A text may have", {"text": "a" * 1_000_001}),
+        (413, "texts may have 1000000 characters", {"text": "a" * 1_000_001}),
+        (413, "texts may have 1000000 characters", {"text": ["a" * 500_000, "b" * 500_001]}),
     ],
 )
 def test_bad_requests_of_the_analyzer(server: Server, status: int, words: str, body: dict) -> None:
@@ -258,6 +261,36 @@ def test_a_request_that_came_before_is_answered_at_once_and_the_same(server: Ser
     assert (time.monotonic() - between) < (between - started) / 5
     # Another wish is another request.
     assert server.analyze(text=text, entities=["PERSON"]).json()
+
+
+def test_a_list_of_texts_lets_others_in_between(server: Server) -> None:
+    sentence = "Sentence {} was written by Jane Doe of Boston. "
+    texts = ["".join(sentence.format(f"{number}-{part}") for part in range(50)) for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        lists = [pool.submit(server.analyze, text=texts[start:] + texts[:start]) for start in range(4)]
+        wait_until_busy(server)
+        assert server.analyze(text="I am Jane Doe.", entities=["PERSON"]).status_code == 200
+        assert not any(answer.done() for answer in lists)
+    assert all(answer.result().status_code == 200 for answer in lists)
+
+
+def wait_until_busy(server: Server) -> None:
+    """All four lists are in work: the process computes, and every connection is established."""
+    port = int(server.analyzer.rsplit(":", 1)[1])
+
+    def probe() -> str:
+        busy = [c for c in psutil.Process(server.process.pid).net_connections("tcp") if c.status == "ESTABLISHED"]
+        return "" if len([c for c in busy if c.laddr.port == port]) >= 4 else "not yet"
+
+    reason = wait(probe, Deadline(10))
+    assert not reason, reason
+
+
+def test_a_body_that_is_far_too_large_is_refused_unread(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", int(server.analyzer.rsplit(":", 1)[1])), timeout=10) as connection:
+        head = f"POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGEST_BODY + 2}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_memory_stays_small(server: Server) -> None:

@@ -14,6 +14,7 @@ from llm_gateway.doctor.langfuse import keys as look
 from llm_gateway.doctor.langfuse import problem
 from llm_gateway.services.base import Placement
 from support.ports import free_port
+from support.proxy import private_authority, proxying
 
 KEYS = (Project().public_key, Project().secret_key)
 OTLP, PROJECTS = "/api/public/otel/v1/traces", "/api/public/projects"
@@ -63,7 +64,7 @@ def test_a_host_where_nothing_answers(host):
 
 
 def stack(where, **values):
-    return SimpleNamespace(placements={"langfuse": Placement(where, "")}, values=values)
+    return SimpleNamespace(placements={"langfuse": Placement(where, "")}, values=values, public_url="")
 
 
 def test_only_an_external_server_is_asked():
@@ -76,3 +77,43 @@ def test_only_an_external_server_is_asked():
             assert look(stack(where, **{**good, "LANGFUSE_SECRET_KEY": "sk-lf-wrong"})) is None
         assert "not both keys" in look(stack("external", **{**good, "LANGFUSE_SECRET_KEY": ""}))[0]
         assert len(langfuse.requests) == asked
+
+
+def test_it_goes_the_gateways_way_through_the_proxy_with_its_certificates(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # of this process, not of the gateway
+    authority, tls = private_authority(tmp_path, "langfuse.example.com")
+    with running(Langfuse(), tls=tls) as langfuse, proxying({"langfuse.example.com": langfuse.port}) as proxy:
+        values = {**langfuse.environment(), "LANGFUSE_HOST": "https://langfuse.example.com", "HTTPS_PROXY": proxy.url}
+        assert "CERTIFICATE_VERIFY_FAILED" in look(stack("external", **values))[0]
+        assert look(stack("external", **values, SSL_CERT_FILE=str(authority))) is None
+        assert set(proxy.connected) == {"langfuse.example.com:443"}
+        missing = look(stack("external", **values, SSL_CERT_FILE="/no/such.pem"))[0]
+        assert "the certificates in /no/such.pem cannot be read" in missing
+        wrong = look(stack("external", **{**values, "HTTPS_PROXY": proxy.url.replace("s3cret", "wrong-word")}))[0]
+        assert "407" in wrong
+        assert "wrong-word" not in wrong
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:{port}", "http://langfuse.internal:{port}", "langfuse:{port}"])
+def test_loopback_and_private_hosts_are_never_asked_through_a_proxy(host):
+    with running(Langfuse()) as proxy:
+        values = {**proxy.environment(), "LANGFUSE_HOST": host.format(port=free_port()), "http_proxy": proxy.url}
+        assert look(stack("external", **values))[0].startswith("No Langfuse answers")
+        assert proxy.requests == []
+
+
+def test_what_no_proxy_names_is_not_asked_through_it():
+    with running(Langfuse()) as proxy:
+        values = {**proxy.environment(), "LANGFUSE_HOST": "http://a.b.invalid", "ALL_PROXY": proxy.url}
+        look(stack("external", **values))
+        assert proxy.requests
+        del proxy.requests[:]
+        assert look(stack("external", **values, NO_PROXY="b.invalid"))[0].startswith("No Langfuse answers")
+        assert proxy.requests == []
+
+
+def test_no_credentials_of_the_address_are_said():
+    with running(Redirecting()) as server:
+        for host in (f"http://me:hunter2@127.0.0.1:{server.port}", "http://me:hunter2@127.0.0.1:9", "me:hunter2@[::1"):
+            message, repair = problem(host, *KEYS)
+            assert "hunter2" not in message + repair

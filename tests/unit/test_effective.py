@@ -9,6 +9,7 @@ from llm_gateway.errors import InputError
 from llm_gateway.model_config import changes as show
 from llm_gateway.model_config import include
 from llm_gateway.model_config.effective import as_yaml, complete, render
+from llm_gateway.model_config.redaction import masked
 from llm_gateway.services.base import Setting
 
 
@@ -172,7 +173,7 @@ def test_no_secret_is_shown():
         },
         "environment_variables": {"LANGFUSE_SECRET_KEY": SECRET},
     }
-    shown = show.masked(config)
+    shown = masked(config)
     assert SECRET not in as_yaml(shown)
     assert shown["model_list"][0]["litellm_params"]["api_base"] == "http://x"
     assert shown["general_settings"]["master_key"] == "os.environ/LITELLM_MASTER_KEY"

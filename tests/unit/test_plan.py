@@ -239,3 +239,19 @@ def test_no_secret_is_in_a_command_line():
                 assert not any(
                     secret in part for secret in secrets for part in (*process.argv, *process.extra.values())
                 )
+
+
+def test_no_credentials_of_an_address_are_in_the_reasons():
+    file = {
+        "LANGFUSE_HOST": "https://me:hunter2@langfuse.example",
+        "LANGFUSE_PUBLIC_KEY": "pk-lf-own",
+        "LANGFUSE_SECRET_KEY": "sk-lf-own",
+        "PRESIDIO_ANALYZER_API_BASE": "http://hunter2@pii.example:3000",
+        "PRESIDIO_ANONYMIZER_API_BASE": "me:hunter2@pii.example:3001",
+    }
+    stack = made(file=file, flags={"enable_presidio": "true"})
+    assert {stack.placements[id_].where for id_ in ("langfuse", "presidio")} == {"external"}
+    assert "hunter2" not in repr(stack.placements)
+    assert "https://***@langfuse.example" in stack.placements["langfuse"].reason
+    assert all("hunter2" not in setting.reason for setting in BY_ID["langfuse"].gateway_settings(stack, {}))
+    assert "hunter2" not in repr(made(file={**file, "LANGFUSE_SECRET_KEY": ""}).placements)

@@ -1,17 +1,26 @@
 """Presidio's room from plans alone, and the words that choose what is masked."""
 
-from dataclasses import replace
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from doubles.server import Answer, Double, running
 from llm_gateway import masking
-from llm_gateway.errors import InputError
+from llm_gateway.errors import InputError, PreconditionError
+from llm_gateway.model_config.sections import section
 from llm_gateway.presidio_server.cache import AnswerCache
-from llm_gateway.services import wiring
+from llm_gateway.presidio_server.turns import Turns
+from llm_gateway.probes import Deadline, wait
+from llm_gateway.services import callbacks, wiring
 from llm_gateway.services.presidio import PRESIDIO, PresidioProbe
 from llm_gateway.services.presidio_guardrail import guardrail
+from support.ports import free_port
 from unit.test_plan import MACHINE, lines, made
 
 ON = {"enable_presidio": "true", "enable_langfuse": "false"}
@@ -189,8 +198,95 @@ def test_every_language_has_its_guardrail(tmp_path):
     assert french["litellm_params"]["presidio_language"] == "fr"
 
 
+def guardrails(tmp_path, config, languages="en,fr"):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    stack = replace(made(flags={**ON, "presidio_languages": languages}), config=path)
+    return wiring.effective_config(stack)[0]["guardrails"]
+
+
+CALLBACK = {"litellm_settings": {"callbacks": ["presidio"]}}
+
+
+def test_every_language_has_its_guardrail_instead_of_the_callback(tmp_path):
+    english, french = guardrails(tmp_path, CALLBACK)
+    assert (english["guardrail_name"], french["guardrail_name"]) == ("llm-gateway-presidio", "llm-gateway-presidio-fr")
+    assert french["litellm_params"]["presidio_language"] == "fr"
+    (chosen,) = guardrails(tmp_path, {**CALLBACK, "callback_settings": {"presidio": {"presidio_language": "fr"}}})
+    assert chosen["litellm_params"]["presidio_language"] == "fr"
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "null", "true", '"x"', "{}", '{"supported_entity": "A"}', "[1, null]", "[" * 10**5]
+)
+def test_a_file_of_recognizers_that_holds_none_is_left_to_litellm(tmp_path, text):
+    (tmp_path / "ad_hoc.json").write_text(text, encoding="utf-8")
+    settings = {"presidio": {"presidio_ad_hoc_recognizers": "ad_hoc.json"}}
+    made_ones = guardrails(tmp_path, {**CALLBACK, "callback_settings": settings})
+    assert "A" not in made_ones[0]["litellm_params"]["pii_entities_config"]
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 5])
+def test_sections_that_are_no_mappings_are_as_if_they_were_not_there(tmp_path, odd):
+    config = {"callback_settings": odd, "litellm_settings": odd, "guardrails": odd}
+    assert callbacks.named(config) == []
+    assert section(config, "callback_settings") == section({}, "x") == {}
+    assert len(guardrails(tmp_path, {**CALLBACK, "callback_settings": {"presidio": odd}}, "en")) == 1
+
+
 def test_no_answer_is_no_readiness():
     assert "127.0.0.1:1" in PresidioProbe("http://127.0.0.1:1", "http://127.0.0.1:1")()
+
+
+@dataclass
+class Analyzer(Double):
+    says: Answer = field(default_factory=Answer)
+
+    def answer(self, request):
+        return Answer(body="Analyzer and Anonymizer") if request.path == "/health" else self.says
+
+
+def checked(address, **flags):
+    file = {ANALYZER: address, ANONYMIZER: address}
+    return PRESIDIO.after_ready(SimpleNamespace(stack=made(flags={**ON, **flags}, file=file)))
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "words"),
+    [
+        (Answer(500, {"error": "No matching recognizers were found to serve the request."}), "E341", "language en"),
+        (Answer(200, []), "E341", "language en"),
+        (Answer(502, "Bad Gateway"), "E343", "it answers 502"),
+        (Answer(401, {"error": "who are you?"}), "E343", "it answers 401"),
+        (Answer(200, {"a": 1}), "E343", "no list"),
+        (Answer(200, "<html>"), "E343", "does not say"),
+    ],
+)
+def test_an_external_server_that_does_not_answer_is_not_one_that_lacks_the_language(says, code, words):
+    with running(Analyzer(says=says)) as server, pytest.raises(PreconditionError) as refused:
+        checked(server.url)
+    assert refused.value.problem.code == code
+    assert words in refused.value.problem.message
+
+
+def test_an_external_server_that_is_gone_is_said_to_be_gone():
+    with pytest.raises(PreconditionError) as refused:
+        checked(f"http://127.0.0.1:{free_port()}")
+    assert refused.value.problem.code == "E343"
+    assert "refused" in refused.value.problem.message
+
+
+def test_the_user_of_an_address_is_sent_and_not_shown():
+    with running(Analyzer(says=Answer(body=["PERSON"]))) as server:
+        address = server.url.replace("://", "://me:hunt%20er2@")
+        checked(address, presidio_entities="PERSON")
+        assert PresidioProbe(address, address)() == ""
+        assert {request.headers["authorization"] for request in server.requests} == {"Basic bWU6aHVudCBlcjI="}
+        server.says = Answer(502)
+        with pytest.raises(PreconditionError) as refused:
+            checked(address)
+    assert "hunt" not in str(refused.value)
+    assert "hunt" not in PresidioProbe(address, address)()
 
 
 # The server's memory of answers
@@ -212,3 +308,53 @@ def test_answers_are_remembered_for_exactly_their_request_and_not_for_ever():
     assert known.get(b"too much") is None
     known.put(b"a", b"2")
     assert known.get(b"a") == b"2"
+
+
+# The analyzer's turns
+
+
+def test_who_comes_later_gets_in_between_the_turns_of_a_long_list():
+    turns, order, started = Turns(1), [], threading.Event()
+
+    def long_list():
+        for number in range(50):
+            with turns:
+                order.append(number)
+                started.set()
+                if not number:
+                    assert queued.wait(10)
+
+    queued = threading.Event()
+
+    def short():
+        assert started.wait(10)
+        with turns:
+            order.append("short")
+
+    threads = [threading.Thread(target=target) for target in (long_list, short)]
+    for thread in threads:
+        thread.start()
+    assert not wait(lambda: "" if turns.waiting else "nobody waits", Deadline(10))
+    queued.set()
+    for thread in threads:
+        thread.join(10)
+    assert order[:2] == [0, "short"]
+    assert len(order) == 51
+
+
+def test_no_more_than_so_many_have_a_turn_and_a_failure_gives_it_back():
+    turns, inside, most = Turns(2), [], []
+
+    def work(number):
+        with contextlib.suppress(ValueError), turns:
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+            raise ValueError
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(work, range(500)))
+    assert len(most) == 500
+    assert max(most) <= 2
+    with turns, turns:
+        assert turns.waiting == 0

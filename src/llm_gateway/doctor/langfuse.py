@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from llm_gateway.model_config.lint.rules.network import is_exempt, is_private
+from llm_gateway.model_config.redaction import address, without_credentials
+from llm_gateway.services.network import network, with_scheme
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
     from llm_gateway.services.base import Stack
@@ -25,10 +34,10 @@ def keys(stack: Stack) -> Found:
     host, public, secret = (stack.values.get(name, "") for name in names)
     if not public or not secret:
         return "LANGFUSE_HOST is set, but not both keys: traces are refused.", _NEWEST_KEYS
-    return problem(host, public, secret)
+    return problem(host, public, secret, environ={**stack.values, **network(stack)})
 
 
-def problem(host: str, public_key: str, secret_key: str) -> Found:
+def problem(host: str, public_key: str, secret_key: str, *, environ: Mapping[str, str] = MappingProxyType({})) -> Found:
     """What is wrong with a server and keys, and what to do; None when traces would be taken.
 
     It asks for the project of the keys, then sends an export without any span: the server answers that as it
@@ -38,15 +47,49 @@ def problem(host: str, public_key: str, secret_key: str) -> Found:
         host: LANGFUSE_HOST; without a scheme it is read as LiteLLM 1.106.2 reads it (http).
         public_key: LANGFUSE_PUBLIC_KEY.
         secret_key: LANGFUSE_SECRET_KEY.
+        environ: the gateway's variables: its proxy and its certificates count, not those of this process.
     """
     import httpx  # noqa: PLC0415 - 0.1 s that every verb would pay
 
-    base = (host if host.startswith(("http://", "https://")) else f"http://{host}").rstrip("/")
+    base = with_scheme(host).rstrip("/")
+    shown = address(base)
     try:
-        with httpx.Client(base_url=base, auth=(public_key, secret_key), timeout=_SECONDS) as client:
-            return _of_the_project(base, client.get("/api/public/projects")) or _of_the_route(base, client)
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        return _unreachable(base, str(error) or type(error).__name__)
+        with httpx.Client(
+            base_url=base,
+            auth=(public_key, secret_key),
+            timeout=_SECONDS,
+            trust_env=False,
+            proxy=_proxy(base, environ),
+            verify=_certificates(environ),
+        ) as client:
+            return _of_the_project(shown, client.get("/api/public/projects")) or _of_the_route(shown, client)
+    # ImportError: a SOCKS proxy, for which httpx wants another package.
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError, ImportError) as error:
+        return _unreachable(shown, without_credentials(str(error)) or type(error).__name__)
+
+
+def _proxy(url: str, environ: Mapping[str, str]) -> str | None:
+    """The proxy for `url`, as requests reads the variables; the traces' exporter uses that."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_private(host) or is_exempt(host, {"no": environ.get("no_proxy") or environ.get("NO_PROXY", "")}):
+        return None
+    names = [name for kind in (parts.scheme, "all") for name in (f"{kind}_proxy", f"{kind.upper()}_PROXY")]
+    proxy = next((environ[name] for name in names if environ.get(name)), "")
+    return (proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+
+
+def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """The authorities of the exporter's bundle, or the usual ones."""
+    bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or environ.get("SSL_CERT_FILE")
+    if not bundle:
+        return True
+    try:
+        if Path(bundle).is_dir():
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise OSError(f"the certificates in {bundle} cannot be read ({error.strerror or error})") from None
 
 
 def _unreachable(base: str, reason: str) -> Found:
@@ -70,7 +113,7 @@ def _of_the_project(base: str, answer: httpx.Response) -> Found:
     if status == 403 and "message" in body:
         return f"The keys for {base} are an organization's; traces need a project's.", _NEWEST_KEYS
     if answer.is_redirect:
-        return f"{base} sends its callers to {answer.headers.get('location', '')}.", _MEND
+        return f"{base} sends its callers to {address(answer.headers.get('location', ''))}.", _MEND
     if status >= 500:
         logs = "Read the log of its web container; after a first start with LANGFUSE_INIT_USER_PASSWORD of less than 8"
         return f"Langfuse at {base} answers {status}.", f"{logs} characters every answer is one"

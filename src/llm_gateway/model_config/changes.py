@@ -9,24 +9,14 @@ import yaml
 
 from llm_gateway.model_config.effective import as_yaml
 from llm_gateway.model_config.lint.document import shown
-from llm_gateway.model_config.lint.rules.environment import is_secret
+from llm_gateway.model_config.redaction import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from llm_gateway.model_config.effective import Change
 
-_HIDDEN = "***"
 _ONE_LINE = 90  # characters of a value that stands on the line of its path
-
-
-def masked(value: Any, path: tuple[str | int, ...] = ()) -> Any:
-    """`value`, which stands at `path` of a config, with `***` in the place of every secret."""
-    if isinstance(value, dict):
-        return {name: masked(inner, (*path, name)) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [masked(inner, (*path, index)) for index, inner in enumerate(value)]
-    return _HIDDEN if isinstance(value, str) and is_secret(path, value) else value
 
 
 def diff(changes: Iterable[Change]) -> list[str]:

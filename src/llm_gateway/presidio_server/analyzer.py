@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,14 @@ from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, Phone
 
 from .cache import AnswerCache
 from .fields import field, number, objects, strings
+from .turns import Turns
 from .web import Api, Refused, Request, Response, reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_LONGEST = 1_000_000  # characters; spaCy's models take no more
+_LONGEST = 1_000_000  # characters of a request's texts together; spaCy's models take no longer text
 _FLAGS = re.DOTALL | re.MULTILINE | re.IGNORECASE
 # Where a language is not spoken in the country of the same code.
 _REGIONS = {"cs": "CZ", "da": "DK", "el": "GR", "ja": "JP", "ko": "KR", "sv": "SE", "uk": "UA", "zh": "CN"}
@@ -91,7 +91,7 @@ class Analyzer:
 
     def __init__(self, engine: AnalyzerEngine, *, at_once: int) -> None:
         self._engine = engine
-        self._turn = threading.BoundedSemaphore(at_once)
+        self._turns = Turns(at_once)
         self._answers = AnswerCache()
 
     @property
@@ -116,15 +116,15 @@ class Analyzer:
             raise Refused(500, "No language provided")
         self._known(language)
         wishes = _wishes(body)
-        with self._turn:
-            found = [
-                [_as_json(result) for result in self._engine.analyze(text=text, language=language, **wishes)]
-                for text in texts
-            ]
+        found = [self._one(text, language, wishes) for text in texts]
         response = reply(found if several else found[0])
         if not wishes["return_decision_process"]:  # the only answers that quote the text
             self._answers.put(request.body, response.body)
         return response
+
+    def _one(self, text: str, language: str, wishes: Mapping[str, Any]) -> list[dict[str, Any]]:
+        with self._turns:  # for each text, so that a long list of them keeps nobody waiting
+            return [_as_json(result) for result in self._engine.analyze(text=text, language=language, **wishes)]
 
     def _recognizers(self, request: Request) -> Response:
         language = self._known(request.parameter("language"))
@@ -147,10 +147,11 @@ def _texts(body: Mapping[str, Any]) -> tuple[list[str], bool]:
     given = text if isinstance(text, list) else [text]
     if not all(isinstance(item, str | int | float) for item in given):
         raise Refused(400, "text must be a string or a list of strings.")
-    if any(len(str(item)) > _LONGEST for item in given):
-        raise Refused(413, f"A text may have {_LONGEST} characters.")
+    texts = [str(item) for item in given]
+    if sum(map(len, texts)) > _LONGEST:
+        raise Refused(413, f"A request's texts may have {_LONGEST} characters.")
     # Half a pair is no character and spaCy refuses it. One character for one: the offsets stay true.
-    return [_SURROGATES.sub("\ufffd", str(item)) for item in given], isinstance(text, list)
+    return [_SURROGATES.sub("\ufffd", item) for item in texts], isinstance(text, list)
 
 
 def _wishes(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,11 @@ from .web import LARGEST_BODY, Api, Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-_HARD_LIMIT = 4 * LARGEST_BODY  # what the server itself refuses, before the body is read
+# Waitress refuses bodies of this size, by their announced length before it reads them. The first byte too many still
+# comes through, so that a body which is just too large gets an answer in the service's own form.
+_HARD_LIMIT = LARGEST_BODY + 2
+_CONNECTIONS = 64  # their bodies are held in memory; further ones wait in the kernel's queue
+_IDLE_SECONDS = 60  # clients close theirs earlier; one that does not keeps no place for long
 _AT_ONCE = 2  # see Analyzer
 _THREADS = 16  # most wait for their turn in the analyzer; the health page needs one too
 
@@ -46,7 +50,8 @@ def main() -> None:
         sockets=[listener for port in by_port for listener in _listening(port)],
         threads=_THREADS,
         ident="presidio",
-        channel_timeout=300,
+        connection_limit=_CONNECTIONS,
+        channel_timeout=_IDLE_SECONDS,
         max_request_body_size=_HARD_LIMIT,
         # Texts with personal data stay in memory: beyond this size they would be written to a temporary file.
         inbuf_overflow=_HARD_LIMIT + 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.model_config.lint.document import CALLBACK_LISTS
+from llm_gateway.model_config.sections import section
 from llm_gateway.services.base import Setting
 
 if TYPE_CHECKING:
@@ -15,11 +16,10 @@ SECTION = "litellm_settings"
 
 def named(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(list, callback) for every callback that the config names, as `("success_callback", "langfuse")`."""
-    said = config.get(SECTION)
-    section = said if isinstance(said, dict) else {}
+    said = section(config, SECTION)
     found: list[tuple[str, str]] = []
     for name in CALLBACK_LISTS:
-        value = section.get(name)
+        value = said.get(name)
         members = value if isinstance(value, list) else [value]
         found += [(name, member) for member in members if isinstance(member, str)]
     return found

@@ -6,7 +6,6 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from llm_gateway import credentials
 from llm_gateway.bootstrap.install import ensure_venv
@@ -17,15 +16,15 @@ from llm_gateway.doctor import database
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.files import read_json, write_json
-from llm_gateway.gateway.environment import network_environment
 from llm_gateway.model_config import include
-from llm_gateway.model_config.lint.rules.network import is_private
+from llm_gateway.model_config.sections import section
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import postgres
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.services.network import network
 from llm_gateway.services.wiring import write_effective
 from llm_gateway.settings import is_loopback
 
@@ -118,7 +117,7 @@ def refuse_weak_master_key(stack: Stack) -> None:
         )
     if key.startswith("sk-") and key != "sk-1234":
         return
-    in_config = bool((include.read(stack.config).get("general_settings") or {}).get("master_key"))
+    in_config = bool(section(include.read(stack.config), "general_settings").get("master_key"))
     where = (
         f"general_settings.master_key in {stack.config}"
         if in_config
@@ -188,8 +187,7 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
 
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
-    general = config.get("general_settings")
-    if not isinstance(general, dict) or not general.get("database_url"):
+    if not section(config, "general_settings").get("database_url"):
         return ""
     return "general_settings.database_url in the config has no effect: put the address into DATABASE_URL in .env."
 
@@ -224,7 +222,7 @@ def launcher(stack: Stack, config: Path) -> Process:
         reads_spec=True,
         stop_seconds=9,
         extra={
-            **network_environment(stack.values, local_hosts=_local_hosts(stack)),
+            **network(stack),
             **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
             **read_json(_runtime_file(stack.home)),
         },
@@ -252,8 +250,7 @@ def local_url(stack: Stack) -> str:
 
 def master_key(stack: Stack) -> str:
     """The key that counts: the config's, which LiteLLM prefers, else LITELLM_MASTER_KEY."""
-    general = include.read(stack.config).get("general_settings")
-    named = str(general.get("master_key") or "") if isinstance(general, dict) else ""
+    named = str(section(include.read(stack.config), "general_settings").get("master_key") or "")
     if named.startswith("os.environ/"):
         return stack.values.get(named.removeprefix("os.environ/"), "")
     return named or stack.values.get("LITELLM_MASTER_KEY", "")
@@ -262,15 +259,6 @@ def master_key(stack: Stack) -> str:
 def client_key(stack: Stack) -> str:
     """The key for applications: the virtual key, or without a database the only key there is."""
     return stack.values["LLM_GATEWAY_VIRTUAL_KEY"] if stack.runs("postgres") else master_key(stack)
-
-
-def _local_hosts(stack: Stack) -> tuple[str, ...]:
-    """Hosts that are never reached through a proxy, besides loopback. Langfuse may stand in the internet."""
-    hosts = {urlsplit(stack.public_url).hostname, stack.values.get("REDIS_HOST")}
-    hosts.add(urlsplit(stack.values.get("DATABASE_URL", "")).hostname)
-    langfuse = urlsplit(stack.values.get("LANGFUSE_HOST", "")).hostname
-    hosts.add(langfuse if langfuse and is_private(langfuse) else None)
-    return tuple(sorted(host for host in hosts if host))
 
 
 GATEWAY = Service(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_gateway import credentials
 from llm_gateway.doctor import langfuse as doctor
 from llm_gateway.dotenv import Line
+from llm_gateway.model_config.redaction import address
 from llm_gateway.services.base import Check, Placement, Service, Setting
 from llm_gateway.services.callbacks import SECTION, named
 
@@ -32,11 +33,11 @@ def place(draft: Draft) -> Placement:
     missing = [name for name, value in keys.items() if not value]
     own_keys = not missing and not credentials.PUBLICLY_KNOWN.intersection(keys.values())
     if host and not missing and (own_host or own_keys):
-        return Placement("external", f"LANGFUSE_HOST names {host}.")
+        return Placement("external", f"LANGFUSE_HOST names {address(host)}.")
     if own_host:
         return Placement(
             "unavailable",
-            f"LANGFUSE_HOST names {host}, but {' and '.join(missing)} is not set, so calls are not traced.",
+            f"LANGFUSE_HOST names {address(host)}, but {' and '.join(missing)} is not set, so calls are not traced.",
             next="Set it in .env (Langfuse: Project, Settings, API Keys), or: --no-enable-langfuse",
         )
     return Placement(
@@ -79,7 +80,7 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
     lists = {"success_callback", "failure_callback"}
     if present:
         lists = {"failure_callback"} if present == {("success_callback", "langfuse")} else set()
-    reason = f"enableLangfuse: calls are traced at {stack.values['LANGFUSE_HOST']}"
+    reason = f"enableLangfuse: calls are traced at {address(stack.values['LANGFUSE_HOST'])}"
     return tuple(Setting((SECTION, name), "langfuse", reason, "append") for name in sorted(lists, reverse=True))
 
 

@@ -7,17 +7,21 @@ arm64) and for macOS on arm64, for Python 3.11 to 3.14; Macs with an Intel proce
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
-from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
 
 from llm_gateway import masking, presidio_server
 from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
+from llm_gateway.model_config.redaction import address
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
 from llm_gateway.services import presidio_guardrail
@@ -78,7 +82,7 @@ def _external(draft: Draft, named: list[str]) -> Placement:
             cause="Presidio is two services, and the kit's own would be mixed with yours.",
             next=f"Set {missing} in .env, too, or remove {named[0]}: the kit then runs both.",
         )
-    analyzer, anonymizer = (draft.environment.get(name) for name in BASES)
+    analyzer, anonymizer = (address(draft.environment.get(name)) for name in BASES)
     return Placement("external", f"The variables name {analyzer} and {anonymizer}.")
 
 
@@ -166,10 +170,20 @@ def _wrong(name: str, other: str, addresses: Mapping[str, str]) -> str:
         said.append(body.decode(errors="replace"))
         return name in said[0] or other not in said[0]
 
-    reason = HttpProbe(f"{addresses[name]}/health", accept=accept)()
+    base, headers = _without_user(addresses[name])
+    reason = HttpProbe(f"{base}/health", headers, accept=accept)()
     if reason and said:
-        return f"{addresses[name]} is the {other.lower()}, not the {name.lower()}; are the two addresses mixed up?"
+        return f"{base} is the {other.lower()}, not the {name.lower()}; are the two addresses mixed up?"
     return reason
+
+
+def _without_user(url: str) -> tuple[str, dict[str, str]]:
+    """`url` without its user, and the header that says the same: LiteLLM's client sends it so, urllib cannot."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    headers = {"Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"} if at else {}
+    return f"{scheme}://{host}{slash}{path}", headers
 
 
 def _bases(stack: Stack) -> tuple[str, str]:
@@ -189,7 +203,7 @@ def after_ready(run: Run) -> None:
     """Refuse a word in `presidioEntities` that this Presidio never finds: it would be looked for in vain, silently.
 
     Raises:
-        PreconditionError: E341.
+        PreconditionError: E341, it does not know a language; E342, it does not find an entity; E343, it does not say.
     """
     # What ALL stands for is not the same in every release of Presidio, so only what a person named counts.
     wanted = set(masking.named(run.stack.choices.text("presidioEntities")))
@@ -214,14 +228,35 @@ def after_ready(run: Run) -> None:
 
 
 def _entities(analyzer: str, language: str) -> set[str]:
-    """What the analyzer finds in a language; nothing when it does not know the language."""
+    """What the analyzer finds in a language; nothing when it does not know the language.
+
+    Raises:
+        PreconditionError: E343, no such answer.
+    """
+    base, headers = _without_user(analyzer)
+    url = f"{base}/supportedentities?language={language}"
     try:
-        url = f"{analyzer}/supportedentities?language={language}"
-        with build_opener(ProxyHandler({})).open(url, timeout=10) as answer:
+        with build_opener(ProxyHandler({})).open(Request(url, headers=headers), timeout=10) as answer:  # noqa: S310
             found = json.load(answer)
-    except (URLError, OSError, ValueError):
-        return set()
-    return {str(name) for name in found} if isinstance(found, list) else set()
+    except HTTPError as error:
+        # As both servers, the official one and the kit's, refuse a language: an error of their own, in words.
+        if error.code == HTTPStatus.INTERNAL_SERVER_ERROR and b'"error"' in error.read(10_000):
+            return set()
+        raise _silent(base, f"it answers {error.code}") from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise _silent(base, str(getattr(error, "reason", error)) or type(error).__name__) from None
+    if not isinstance(found, list):
+        raise _silent(base, "its answer is no list")
+    return {str(name) for name in found}
+
+
+def _silent(analyzer: str, reason: str) -> PreconditionError:
+    return PreconditionError(
+        "E343",
+        f"Presidio's analyzer at {analyzer} does not say what it finds: {reason}.",
+        cause="It is healthy, but GET /supportedentities does not work; something may stand before it.",
+        next="Mend that, then: llm-gateway start; or leave Presidio out: --no-enable-presidio",
+    )
 
 
 def _answers(stack: Stack) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway import masking
+from llm_gateway.model_config.sections import section
 from llm_gateway.services.base import Setting
 from llm_gateway.services.callbacks import SECTION, named, without
 
@@ -68,14 +69,17 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
     if any(callback == "presidio" for _, callback in named(config)):
         safe = any(_is_safe(params) for params in present)
         reason = f"the guardrail {'that is there' if safe else _GUARDRAIL} does its work; {_OPEN}"
-        added = () if safe else _wired([_instead_of_callback(stack, config)], reason)
+        added = () if safe else _wired(_instead_of_callback(stack, config), reason)
         return (*without(config, "presidio", reason=reason), *added)
     if stack.runs("presidio") and not present:
-        # One for each language: LiteLLM asks the analyzer for one only.
-        languages = masking.languages(stack.choices.text("presidioLanguages"))
-        made = [guardrail(stack.choices, language=language) for language in languages]
-        return _wired(made, "enablePresidio: personal data is masked in every request")
+        return _wired(_of_each_language(stack, {}), "enablePresidio: personal data is masked in every request")
     return ()
+
+
+def _of_each_language(stack: Stack, said: Mapping[str, Any], *, ad_hoc: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """One for each language, since LiteLLM asks the analyzer for one only; a language that a person gave is the one."""
+    languages = [""] if said.get("presidio_language") else masking.languages(stack.choices.text("presidioLanguages"))
+    return [guardrail(stack.choices, language=language, said=said, ad_hoc=ad_hoc) for language in languages]
 
 
 def _wired(guardrails: list[dict[str, Any]], reason: str) -> tuple[Setting, ...]:
@@ -96,35 +100,33 @@ def _is_safe(params: Mapping[str, Any]) -> bool:
     return "pre_call" in modes and params.get("default_on") is True and bool(params.get("pii_entities_config"))
 
 
-def _instead_of_callback(stack: Stack, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The callback's job as a guardrail, with what `callback_settings` and `litellm_settings` say to the callback.
+def _instead_of_callback(stack: Stack, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The callback's job as guardrails, with what `callback_settings` and `litellm_settings` say to the callback.
 
     The callback masks requests, not answers, as long as nobody says otherwise; so does this.
     """
-    settings = config.get("callback_settings")
-    own = settings.get("presidio") if isinstance(settings, dict) else None
-    params = dict(own) if isinstance(own, dict) else {}
-    section = config.get(SECTION)
-    section = section if isinstance(section, dict) else {}
-    if params.pop("logging_only", section.get("presidio_logging_only")):
+    params = dict(section(section(config, "callback_settings"), "presidio"))
+    settings = section(config, SECTION)
+    if params.pop("logging_only", settings.get("presidio_logging_only")):
         params["mode"] = "logging_only"
-    if section.get("output_parse_pii") is True:
+    if settings.get("output_parse_pii") is True:
         params.setdefault("output_parse_pii", True)
     if params.pop("apply_to_output", False):
         params["presidio_filter_scope"] = "both"
     recognizers = stack.config.parent / str(params.get("presidio_ad_hoc_recognizers") or "")
     if recognizers.is_file():
         params["presidio_ad_hoc_recognizers"] = str(recognizers)
-    return guardrail(stack.choices, said=params, ad_hoc=_ad_hoc(recognizers))
+    return _of_each_language(stack, params, ad_hoc=_ad_hoc(recognizers))
 
 
 def _ad_hoc(path: Path) -> tuple[str, ...]:
     """The entities that a file of ad-hoc recognizers adds; LiteLLM itself says what is wrong with a bad file."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ()
-    found = [entry.get("supported_entity") for entry in entries if isinstance(entry, dict)]
+    members = entries if isinstance(entries, list) else []
+    found = [entry.get("supported_entity") for entry in members if isinstance(entry, dict)]
     return tuple(str(entity) for entity in found if entity)
 
 

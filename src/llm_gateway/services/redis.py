@@ -15,6 +15,7 @@ from llm_gateway import credentials
 from llm_gateway.bootstrap.install import ensure_venv
 from llm_gateway.dotenv import Line
 from llm_gateway.files import write_atomic
+from llm_gateway.model_config.sections import section
 from llm_gateway.requirements import requirements
 from llm_gateway.services.base import (
     Check,
@@ -161,7 +162,7 @@ def probe(stack: Stack) -> RedisProbe:
 
 def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """Switch the response cache on, unless the person's file says anything about caching."""
-    if {"cache", "cache_params"} & _section(config, "litellm_settings").keys():
+    if {"cache", "cache_params"} & section(config, "litellm_settings").keys():
         return ()
     placement = stack.placements["redis"]
     if placement.where == "off":
@@ -177,8 +178,8 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
     """LiteLLM 1.106.2 counts spend and limits in any Redis that REDIS_HOST names; this is about the cache."""
-    settings = _section(config, "litellm_settings")
-    kind = str(_section(settings, "cache_params").get("type", "redis"))
+    settings = section(config, "litellm_settings")
+    kind = str(section(settings, "cache_params").get("type", "redis"))
     if settings.get("cache") is True and kind in _IN_REDIS:
         return ""
     if not {"cache", "cache_params"} & settings.keys():
@@ -188,11 +189,6 @@ def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
     else:
         why, fix = "litellm_settings.cache is not true", "Set cache: true"
     return f"Redis runs, but the config does not use it as a cache: {why}. {fix}, or: --no-enable-redis."
-
-
-def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = config.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def hidden(stack: Stack) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from llm_gateway import home_files
 from llm_gateway.errors import GatewayError
 from llm_gateway.model_config import changes as show
 from llm_gateway.model_config.effective import as_yaml
+from llm_gateway.model_config.redaction import masked
 from llm_gateway.prisma_wasm import migrate
 from llm_gateway.results import Result
 from llm_gateway.services import wiring
@@ -58,7 +59,7 @@ def show_config(context: Context, *, raw: bool = False) -> Result:
     """
     stack = planned_stack(context)
     config, changes = wiring.effective_config(stack)
-    shown = config if raw else show.masked(config)
+    shown = config if raw else masked(config)
     data = {"config": shown, "changes": show.as_data(changes)}
     return Result("config show", data, as_yaml(shown).rstrip("\n"), warnings=wiring.notes(stack))
 

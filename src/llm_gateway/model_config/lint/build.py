@@ -9,6 +9,7 @@ from yaml.constructor import SafeConstructor
 
 from llm_gateway.model_config.lint.document import Kind, Node
 from llm_gateway.model_config.lint.findings import Path, Position
+from llm_gateway.model_config.lint.loader import DEEPEST
 from llm_gateway.model_config.lint.registry import Found
 
 _YAML = "tag:yaml.org,2002:"
@@ -19,6 +20,7 @@ _KINDS: dict[str, Kind] = {
     f"{_YAML}timestamp": "date",
 }
 _LARGEST_EXPANSION = 200_000  # nodes; the largest sensible config has a tenth
+_TEXT_OF_A_NODE = 100  # characters; a long text that is repeated counts for more than one
 _MERGE = f"{_YAML}merge"
 
 
@@ -38,6 +40,7 @@ class Builder:
         self.found: list[tuple[str, Found]] = []
         self._done: dict[int, Node] = {}
         self._sizes: dict[int, int] = {}
+        self._depths: dict[int, int] = {}
         self._open: set[int] = set()
         self._construct: Any = SafeConstructor()
 
@@ -60,7 +63,7 @@ class Builder:
             raise Unusable("C009", self._at(node), "this anchor contains itself", "Write the value out.")
         if isinstance(node, yaml.ScalarNode):
             built = self._scalar(node, path)
-            self._sizes[key] = 1
+            self._sizes[key] = 1 + len(node.value) // _TEXT_OF_A_NODE
         else:
             self._open.add(key)
             built = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._sequence(node, path)
@@ -74,6 +77,11 @@ class Builder:
         if size > _LARGEST_EXPANSION:
             message = f"anchors and aliases expand this to more than {_LARGEST_EXPANSION:,} values"
             raise Unusable("C009", self._at(node), message, "Use fewer aliases; nested ones multiply.")
+        depth = self._depths.get(id(by), 0) + 1
+        self._depths[id(node)] = max(depth, self._depths.get(id(node), 0))
+        if depth > DEEPEST:
+            message = f"with its aliases, more than {DEEPEST} levels are nested"
+            raise Unusable("C010", self._at(node), message, "Flatten it.")
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Node:
         _, line, column = self._at(node)
@@ -117,13 +125,16 @@ class Builder:
         merges: list[Node] = []
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
-                merges += self._merged(value_node, path)
-                self._grow(node, value_node)
+                parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                merges += self._merged(value_node, parts, path)
+                for part in parts:
+                    self._grow(node, part)
                 continue
             name = self._name(key_node)
             at = self._at(key_node)
             value = self._node(value_node, (*path, name))
             self._grow(node, value_node)
+            self._sizes[id(node)] += len(name) // _TEXT_OF_A_NODE
             if name in built.keys:
                 self._duplicate(built, name, at, value)
             built.keys[name] = (at.line, at.column)
@@ -141,8 +152,7 @@ class Builder:
             raise Unusable("C012", self._at(node), "a list or mapping stands as a key", fix)
         return str(node.value)
 
-    def _merged(self, node: yaml.Node, path: Path) -> list[Node]:
-        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    def _merged(self, node: yaml.Node, parts: list[yaml.Node], path: Path) -> list[Node]:
         built = [self._node(part, (*path, "<<")) for part in parts]
         if any(part.kind != "mapping" for part in built):
             raise Unusable("C012", self._at(node), "`<<` can only merge mappings", "Let the alias name a mapping.")

@@ -44,6 +44,19 @@ def compose(text: str) -> yaml.Node | None:
         loader.dispose()
 
 
+def construct(node: yaml.Node) -> Any:
+    """The value that the safe loader makes of a document's tree.
+
+    Raises:
+        yaml.YAMLError: a tag that the safe loader does not know.
+    """
+    loader = _Loader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def refuse_tabs(text: str) -> None:
     """LiteLLM reads with PyYAML's own scanner, which refuses tabs between words that libyaml lets pass.
 

@@ -69,8 +69,8 @@ def is_private(host: str) -> bool:
     return address.is_private or address.is_loopback or address.is_link_local
 
 
-def _exempt(host: str, proxies: Mapping[str, str]) -> bool:
-    """Is the host excepted from the proxy? Suffixes as urllib and httpx read them."""
+def is_exempt(host: str, proxies: Mapping[str, str]) -> bool:
+    """Is the host excepted from the proxy by `proxies["no"]`? Suffixes as urllib and httpx read them."""
     for entry in (part.strip().lower().lstrip(".*") for part in proxies.get("no", "").split(",")):
         if entry and (entry == host or host.endswith(f".{entry}")):
             return True
@@ -96,14 +96,14 @@ def proxied(document: Document, context: LintContext) -> Iterable[Found]:
     if not any(context.proxies.get(scheme) for scheme in ("http", "https", "all")):
         return
     for what, host, at in _hosts(document):
-        if is_private(host) and not _exempt(host, context.proxies):
+        if is_private(host) and not is_exempt(host, context.proxies):
             loopback = host in _LOOPBACK
             said = "; llm-gateway start adds it, a bare LiteLLM does not" if loopback else ""
             message = f"{what}: a proxy is set, and NO_PROXY does not name {host}{said}"
             yield Found(at, message, f"Add {host} to NO_PROXY.", "info" if loopback else None)
     for name in _SERVICES:
         host = _host(context.value(name))
-        if host and host not in _LOOPBACK and is_private(host) and not _exempt(host, context.proxies):
+        if host and host not in _LOOPBACK and is_private(host) and not is_exempt(host, context.proxies):
             message = f"{name}: a proxy is set, and NO_PROXY does not name its host"
             yield Found(document.root.at, message, f"Add {name}'s host to NO_PROXY.")
 
