@@ -230,6 +230,21 @@ def test_no_database_means_no_database_variable():
     assert "DATABASE_URL" in process.unset
 
 
+@pytest.mark.parametrize(
+    ("flags", "file", "gone"),
+    [
+        ({}, {}, False),
+        ({"enable_redis": "false"}, {}, True),
+        ({"enable_redis": "false"}, {"REDIS_HOST": "cache.example"}, False),
+    ],
+)
+def test_a_redis_that_does_not_run_is_hidden_from_litellm(flags, file, gone):
+    """LiteLLM waits for a Redis wherever REDIS_HOST is set; an address of a person's own may be in the config."""
+    stack = made(flags={"enable_langfuse": "false", **flags}, file=file)
+    hidden = BY_ID["redis"].hidden(stack)
+    assert hidden == (("REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD") if gone else ())
+
+
 def test_no_secret_is_in_a_command_line():
     stack = made()
     secrets = {value for value in stack.values.values() if value.startswith("drawn-")}
