@@ -119,7 +119,6 @@ SPOILT = {
     "empty model": second("{model: '', api_key: none}"),
     "router settings as a list": MODEL + "router_settings: [num_retries]\n",
     "database of no variable": general("database_url: os.environ/NOT_SET"),
-    "lago without its variables": with_settings("success_callback: [lago]"),
 }
 # Errors with which LiteLLM does not come up, or answers nothing: they stop a start.
 REFUSED = {
@@ -171,8 +170,9 @@ REFUSED = {
     "tab": MODEL + "litellm_settings:\n  drop_params: true\t# fine?\n",
     "another kind of file": "services: {litellm: {image: 'x:1'}}\n",
 }
-# LiteLLM comes up, and nobody is protected: a start is stopped for that, too.
+# LiteLLM comes up, and nobody is protected, or nothing is billed: a start is stopped for that, too.
 UNPROTECTED = {
+    "lago without its variables": with_settings("success_callback: [lago]"),
     "guardrail of no kind": guardrail("mode: pre_call"),
     "guardrail without a mode": guardrail(f"guardrail: presidio, {PRESIDIO}"),
     "unknown guardrail": guardrail("guardrail: presidioo, mode: pre_call"),

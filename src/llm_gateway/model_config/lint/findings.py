@@ -43,8 +43,8 @@ class Finding:
         fix: what to do.
         edits: the fix as changes to `file`, when it is safe.
         fatal: an error that spoils the whole gateway, and so stops a start: LiteLLM does not come up, answers every
-            request with an error, or does not protect what it is told to protect. An error that is not fatal spoils
-            one model or one logger.
+            request with an error, does not protect what it is told to protect, or loses all that it is told to trace
+            or bill. An error that is not fatal spoils one model.
     """
 
     id: str

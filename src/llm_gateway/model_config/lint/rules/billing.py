@@ -52,6 +52,7 @@ def lago_first(document: Document, _context: LintContext) -> Iterable[Found]:
     "error",
     "Lago without its variables",
     why="LiteLLM makes no Lago logger, so nothing is metered; calls still succeed.",
+    fatal=True,
 )
 def lago_variables(document: Document, context: LintContext) -> Iterable[Found]:
     entry = document.callback("lago")
@@ -67,7 +68,11 @@ def lago_variables(document: Document, context: LintContext) -> Iterable[Found]:
 
 
 @rule(
-    "C077", "error", "a LAGO_API_CHARGE_BY that Lago's logger refuses", why="Every event is lost; calls still succeed."
+    "C077",
+    "error",
+    "a LAGO_API_CHARGE_BY that Lago's logger refuses",
+    why="Every event is lost; calls still succeed.",
+    fatal=True,
 )
 def charge_by(document: Document, context: LintContext) -> Iterable[Found]:
     entry = document.callback("lago")
@@ -103,6 +108,7 @@ def billed_by_user(document: Document, context: LintContext) -> Iterable[Found]:
     "error",
     "/api/v1 in LAGO_API_BASE",
     why="LiteLLM adds the path itself, so every event goes to a page that is not there.",
+    fatal=True,
 )
 def lago_base(document: Document, context: LintContext) -> Iterable[Found]:
     entry = document.callback("lago")

@@ -76,6 +76,7 @@ def langfuse_package(document: Document, context: LintContext) -> Iterable[Found
     "error",
     "a Langfuse server of version 2",
     why="It has no OTLP route, which is all that this LiteLLM can send to.",
+    fatal=True,
 )
 def langfuse_server(document: Document, context: LintContext) -> Iterable[Found]:
     for service in document.section("services").value.values():  # a Compose file that was given by mistake, or to ask
@@ -93,7 +94,11 @@ def langfuse_server(document: Document, context: LintContext) -> Iterable[Found]
 
 
 @rule(
-    "C074", "error", "an OpenTelemetry callback without its packages", why="Requests succeed, and every trace is lost."
+    "C074",
+    "error",
+    "an OpenTelemetry callback without its packages",
+    why="Requests succeed, and every trace is lost.",
+    fatal=True,
 )
 def otel_package(document: Document, context: LintContext) -> Iterable[Found]:
     entry = document.callback(*_OTEL)
