@@ -209,8 +209,10 @@ def reveal(tmp_path: Path) -> dict[str, Any]:
     return {"callbacks": ["reveal.handler"]}
 
 
-def test_another_environment_gets_another_nursery_without_a_failed_request(tmp_path):
+def test_another_environment_or_installation_gets_another_nursery_without_a_failed_request(tmp_path):
     settings = reveal(tmp_path)
+    other = tmp_path / "other"  # what an upgrade in another directory is: the interpreter's path differs
+    other.symlink_to(sys.prefix)
     with serving() as upstream:
         old = answering("old", slow(upstream), litellm_settings=settings)
         with launched(tmp_path, old, "--modules", str(tmp_path), env={"COLOUR": "", "SHAPE": "round"}) as gateway:
@@ -230,24 +232,12 @@ def test_another_environment_gets_another_nursery_without_a_failed_request(tmp_p
             # The same again: nothing is imported anew, and a variable of the process beats the file's.
             again = gateway.reload(new, "--modules", str(tmp_path), variables={"COLOUR": "green", "SHAPE": "y"})
             assert again["fresh"] is False
-
-
-def test_another_installation_gets_another_nursery(tmp_path):
-    """What an upgrade in another directory is: the interpreter's path differs."""
-    other = tmp_path / "other"
-    other.symlink_to(sys.prefix)
-    settings = reveal(tmp_path)
-    with launched(tmp_path, answering("old", litellm_settings=settings), "--modules", str(tmp_path)) as gateway:
-        gateway.ready()
-        reload = gateway.reload(
-            answering("new", litellm_settings=settings),
-            "--modules",
-            str(tmp_path),
-            python=str(other / "bin" / Path(sys.executable).name),
-        )
-        assert (reload["state"], reload["fresh"]) == ("done", True)
-        assert says(gateway) == "new"
-        assert f"REVEALED None {other}" in gateway.log()
+            python = str(other / "bin" / Path(sys.executable).name)
+            upgraded = gateway.reload(
+                new, "--modules", str(tmp_path), variables={"COLOUR": "green", "SHAPE": "y"}, python=python
+            )
+            assert (upgraded["state"], upgraded["fresh"]) == ("done", True)
+            assert f"REVEALED green {other}" in gateway.log()
 
 
 def test_an_environment_in_which_litellm_cannot_be_imported_changes_nothing(gateway):
@@ -343,21 +333,17 @@ def test_the_order_becomes_what_a_crashed_launcher_starts_with(tmp_path):
         assert "after a crash the old config would start" in gateway.log()
 
 
-def test_a_second_reload_waits_for_the_first(tmp_path):
+def test_a_second_reload_is_refused_and_a_stop_in_the_middle_leaves_nothing(tmp_path):
     with launched(tmp_path, answering("old")) as gateway:
         until(gateway.control.exists)
         assert gateway.order(answering("early"))["problem"]["code"] == "E513"
-        gateway.ready()
+        nursery = gateway.ready().status()["nursery"]
         assert "reload" in gateway.order(answering("one"), fresh=True)
         assert gateway.order(answering("two"))["problem"]["code"] == "E513"
         until(lambda: gateway.status()["reload"]["state"] == "done", seconds=60)
         assert says(gateway) == "one"
-
-
-def test_a_stop_in_the_middle_of_a_reload_leaves_nothing(tmp_path):
-    with launched(tmp_path, answering("old")) as gateway:
-        gateway.ready()
-        gateway.order(answering("new"), fresh=True)
+        assert gateway.status()["nursery"] != nursery
+        gateway.order(answering("two"), fresh=True)
         family = gateway.family()
         assert gateway.stop() == 0
         until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family[1:]))
