@@ -28,6 +28,7 @@ IDLE = {
     "start": (["--config", "missing.yaml"], 2),
     "stop": ([], 0),
     "restart": (["--config", "missing.yaml"], 2),
+    "reload": ([], 3),
     "status": ([], 1),
     "logs": (["gateway"], 0),
     "seed": ([], 3),
