@@ -351,7 +351,7 @@ def test_a_second_reload_is_refused_and_a_stop_in_the_middle_leaves_nothing(tmp_
 
 def test_a_worker_that_is_never_ready_is_given_up(gateway, tmp_path):
     """A hanging start-up: the reload fails when its time is over, and the old workers serve on."""
-    (tmp_path / "hang.py").write_text("import time\ntime.sleep(600)\n")
+    (tmp_path / "hang.py").write_text("import threading\nthreading.Event().wait()\n")
     hanging = answering("new", litellm_settings={"callbacks": ["hang.handler"]})
     reload = gateway.reload(hanging, "--modules", str(tmp_path), "--ready-timeout", "3")
     assert reload["state"] == "failed"

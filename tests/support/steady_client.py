@@ -135,7 +135,7 @@ class SteadyClient:
         self._timeout = timeout
         self._calls: list[Call] = []
         self._numbers = itertools.count(1)
-        self._stopping = threading.Event()
+        self._stopping, self._begun = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="steady client")
 
     def start(self) -> None:
@@ -148,10 +148,15 @@ class SteadyClient:
     def stop(self) -> Report:
         """Send nothing new, wait for what is under way."""
         self._stopping.set()
+        self._begun.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
         return self.report()
 
     async def _run(self) -> None:
+        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+        self._begun.set()
         async with contextlib.AsyncExitStack() as clients:
             lanes = [await clients.enter_async_context(self._client(keep=keep)) for keep in self._kept]
             streams = [await clients.enter_async_context(self._client(keep=True)) for _ in range(self._streams)]
@@ -180,7 +185,8 @@ class SteadyClient:
             left = moment - time.monotonic()
             if left <= 0:
                 return True
-            await asyncio.sleep(min(left, 0.05))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), left)
         return False
 
     def _body(self, kind: str) -> dict[str, Any]:
