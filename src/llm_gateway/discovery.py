@@ -61,6 +61,7 @@ class Findings:
         holders: listening ports among those asked for, with who holds them.
         postgres: PostgreSQL installations, newest first.
         redis_server: a `redis-server` or `valkey-server` on the machine.
+        prometheus_server: a `prometheus` on the machine.
         data_major: major version of the data directory in the home, 0 when there is none.
         env_exists: the home has a `.env`.
         service_user: the user native services run under when the kit runs as root.
@@ -77,6 +78,7 @@ class Findings:
     holders: Mapping[int, Holder] = field(default_factory=dict)
     postgres: tuple[PostgresBinaries, ...] = ()
     redis_server: Path | None = None
+    prometheus_server: Path | None = None
     node: Path | None = None
     docker: str = ""
     data_major: int = 0
@@ -106,6 +108,7 @@ def discover(home: Home, *, ports: Iterable[int]) -> Findings:
         holders=holders(ports),
         postgres=postgres_installations(),
         redis_server=_first_program("valkey-server", "redis-server"),
+        prometheus_server=_first_program("prometheus"),
         node=_first_program("node", "nodejs"),
         docker=shutil.which("docker") or "",
         data_major=data_major(home.state / "postgres"),

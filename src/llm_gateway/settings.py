@@ -29,6 +29,7 @@ _PORTS = (
     ("redisPort", 6379, "Port of Redis or Valkey, when the kit runs it."),
     ("presidioAnalyzerPort", 5001, "Port of Presidio's analyzer, when the kit runs it."),
     ("presidioAnonymizerPort", 5002, "Port of Presidio's anonymizer, when the kit runs it."),
+    ("prometheusPort", 9090, "Port of Prometheus, when the kit runs it."),
 )
 
 SETTINGS: tuple[Choice, ...] = (
@@ -81,6 +82,7 @@ SETTINGS: tuple[Choice, ...] = (
         "Mask requests only, or answers too. Answers that are streamed then arrive in one piece.",
         allowed=("request", "both"),
     ),
+    Choice("prometheusDays", "integer", 15, "Days that Prometheus keeps samples for.", minimum=1, maximum=3650),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),
     Choice(

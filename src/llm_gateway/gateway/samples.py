@@ -30,12 +30,12 @@ def adopt() -> None:
         take_number()
         from prometheus_client import values  # noqa: PLC0415 - read by LiteLLM's import, too; not in the supervisor
 
-        values.ValueClass = values.MultiProcessValue(lambda: _name)
+        values.ValueClass = values.MultiProcessValue(lambda: _name)  # type: ignore[no-untyped-call]
 
 
 def take_number() -> None:
     """Take a free number; in a process that was forked, another one than its parent's."""
-    global _name, _lock  # noqa: PLW0603 - one identity per process, asked for by prometheus_client at each sample
+    global _name, _lock
     directory = os.environ.get(VARIABLE)
     if not directory:
         return

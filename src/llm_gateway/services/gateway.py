@@ -22,7 +22,7 @@ from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
-from llm_gateway.services import postgres
+from llm_gateway.services import gateway_metrics, postgres
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
 from llm_gateway.services.network import network
 from llm_gateway.services.wiring import write_effective
@@ -225,6 +225,7 @@ def launcher(stack: Stack, config: Path) -> Process:
             **network(stack),
             **({"PROXY_BASE_URL": stack.public_url} if stack.choices.asked("publicUrl") else {}),
             **read_json(_runtime_file(stack.home)),
+            **{name: value for service in SERVICES for name, value in service.gateway_variables(stack).items()},
         },
         unset=tuple(name for service in SERVICES for name in service.hidden(stack)),
         attempts=1,  # the launcher has tried three times itself
@@ -283,5 +284,6 @@ GATEWAY = Service(
         Check("D221", "LiteLLM's query engine starts", database.query_engine),
         Check("D222", "The salt key is the database's", database.salt),
     ),
+    scrape_targets=gateway_metrics.scrape_targets,
     start_early=True,
 )

@@ -130,10 +130,11 @@ def _prepare(run: Run, changed: Iterable[str], *, anew: bool) -> None:
     if anew:
         gateway.prepare_database_client(run)
         gateway.settle(run)
-    if set(changed) & set(CHANGEABLE):
-        for service in SERVICES:
-            if run.stack.runs(service.id):
-                service.after_ready(run)  # Presidio must know what it shall look for
+    running = [service for service in SERVICES if run.stack.runs(service.id)]
+    for service in running:
+        service.before_reload(run)
+        if set(changed) & set(CHANGEABLE):
+            service.after_ready(run)  # Presidio must know what it shall look for
 
 
 def _swap(run: Run, status: Message, *, fresh: bool, interrupted: threading.Event) -> dict[str, Any]:
