@@ -14,15 +14,15 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from llm_gateway.names import INTERNAL, PROBE
 from llm_gateway.proofs.answers import body_of, said
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven, ProviderDown
-from llm_gateway.proofs.capture import COMPLETION_TOKENS, PROMPT_TOKENS
+from llm_gateway.services.probe_model import COMPLETION_TOKENS, PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import httpx
 
     from llm_gateway.proofs.bench import Bench
     from llm_gateway.proofs.catalogue import Model
@@ -196,6 +196,8 @@ class _Answered:
 
 
 def _on(bench: Bench, kind: _Kind, model: Model) -> _Answered:
+    import httpx  # noqa: PLC0415 - 0.1 s that every verb would pay
+
     began = time.monotonic()
     body = {"model": model.name, "cache": _FRESH, "user": INTERNAL, **kind.body(f"Are you there? {bench.nonce()}")}
     try:

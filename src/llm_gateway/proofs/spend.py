@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm_gateway.names import VERIFY
 from llm_gateway.proofs.answers import said
 from llm_gateway.proofs.base import Evidence, NotProven
-from llm_gateway.proofs.capture import COMPLETION_TOKENS, PROMPT_TOKENS
-from llm_gateway.services.probe_model import INPUT_COST, OUTPUT_COST
+from llm_gateway.services.probe_model import COMPLETION_TOKENS, INPUT_COST, OUTPUT_COST, PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

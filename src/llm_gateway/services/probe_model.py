@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from llm_gateway.services.base import Stack
 
 PORT = "probePort"
-# US dollars per token; with the fixed usage of the probe's answers every cost is known beforehand.
+# What every answer of the probe says (proofs/capture.py), and US dollars per token: each cost is known beforehand.
+PROMPT_TOKENS, COMPLETION_TOKENS = 10, 5
 INPUT_COST, OUTPUT_COST = 0.00001, 0.00002
 
 
