@@ -30,6 +30,7 @@ _PORTS = (
     ("presidioAnalyzerPort", 5001, "Port of Presidio's analyzer, when the kit runs it."),
     ("presidioAnonymizerPort", 5002, "Port of Presidio's anonymizer, when the kit runs it."),
     ("prometheusPort", 9090, "Port of Prometheus, when the kit runs it."),
+    ("probePort", 4099, "Port on loopback where llm-gateway verify answers its own model while it runs."),
 )
 
 SETTINGS: tuple[Choice, ...] = (
