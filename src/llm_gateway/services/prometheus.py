@@ -23,11 +23,13 @@ from llm_gateway.model_config.redaction import address
 from llm_gateway.probes import HttpProbe
 from llm_gateway.seeding import litellm
 from llm_gateway.services.base import (
+    Absent,
     Check,
     Draft,
     Placement,
     Port,
     Process,
+    Proof,
     Run,
     ScrapeTarget,
     Secret,
@@ -36,10 +38,13 @@ from llm_gateway.services.base import (
     Stack,
 )
 from llm_gateway.services.callbacks import SECTION, named
+from llm_gateway.services.gateway_proofs import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llm_gateway.proofs.base import Evidence
+    from llm_gateway.proofs.bench import Bench
     from llm_gateway.seeding.litellm import Wanted
 
 URL = "PROMETHEUS_URL"  # LiteLLM's own name for it; its admin UI and its alerts ask there, too
@@ -232,6 +237,22 @@ def own_targets(stack: Stack) -> tuple[ScrapeTarget, ...]:
     return (ScrapeTarget("prometheus", f"http://127.0.0.1:{stack.ports['prometheusPort']}/metrics"),)
 
 
+def absent(stack: Stack, config: Mapping[str, Any]) -> Absent | None:
+    """Not proven where Prometheus does not run, nor without the probe model."""
+    placement = stack.placements["prometheus"]
+    if placement.where == "off":
+        return Absent("off", placement.reason)
+    if not placement.runs:
+        return Absent("unavailable", placement.reason, next=placement.next)
+    return without_probe(stack, config)
+
+
+def _prove(bench: Bench) -> Evidence:
+    from llm_gateway.proofs import metrics  # noqa: PLC0415 - it asks this room
+
+    return metrics.prove(bench)
+
+
 PROMETHEUS = Service(
     id="prometheus",
     title="Prometheus",
@@ -249,5 +270,6 @@ PROMETHEUS = Service(
     unused=unused,
     seeds=seeds,
     scrape_targets=own_targets,
+    proofs=(Proof("metrics", "Prometheus counted exactly the calls that were made", absent, _prove),),
     checks=(Check("D231", "The external Prometheus scrapes the gateway", doctor.scrapes),),
 )
