@@ -43,11 +43,7 @@ def _prove(bench: Bench, api: PrometheusApi) -> Evidence:
     bench.until(
         lambda: _scraped(bench.stack, api, wanted),
         seconds=_SCRAPED,
-        otherwise=lambda: NotProven(
-            f"{api.shown} knows the gateway, but has not scraped it yet.",
-            cause="Its scrape interval is longer than a few seconds.",
-            next=f"Set scrape_interval: {prometheus.SCRAPE_SECONDS}s for the job {JOB}",
-        ),
+        otherwise=lambda: _not_scraped(bench.stack, api, wanted),
     )
     before = _counted(bench, wanted)
     _call(bench)
@@ -121,36 +117,50 @@ def _same_days(kept: str, wanted: str) -> bool:
     return kept[:-1].isdigit() and int(kept[:-1]) * days.get(kept[-1:], 0) == int(wanted[:-1])
 
 
+def _ours(stack: Stack, api: PrometheusApi, wanted: ScrapeTarget) -> list[Target]:
+    """The gateway among its targets; somebody else's may reach it under another address."""
+    external = stack.placements["prometheus"].where == "external"
+    return [one for one in api.targets() if one.job == JOB and (external or one.url == wanted.url)]
+
+
 def _scraped(stack: Stack, api: PrometheusApi, wanted: ScrapeTarget) -> bool:
-    """Has the last scrape of the gateway succeeded?
+    """Has the last scrape of the gateway succeeded? One that has just started has not scraped anything yet.
 
     Raises:
-        NotProven: it has not, or the gateway is no target.
+        NotProven: it has failed.
     """
-    external = stack.placements["prometheus"].where == "external"
-    # Somebody else's may reach the gateway under another address.
-    ours = [one for one in api.targets() if one.job == JOB and (external or one.url == wanted.url)]
-    if not ours:
-        raise NotProven(
-            f"The Prometheus at {api.shown} does not scrape this gateway.",
-            cause=f"Its configuration has no job {JOB}." if external else "Another gateway's Prometheus listens there.",
-            next="docs/metrics.md has the lines for its configuration" if external else "llm-gateway status",
-        )
-    if all(one.health == "down" for one in ours):
-        raise _down(ours[0], external=external)
+    ours = _ours(stack, api, wanted)
+    if ours and all(one.health == "down" for one in ours):
+        raise _down(ours[0], external=stack.placements["prometheus"].where == "external")
     return any(one.health == "up" for one in ours)
+
+
+def _not_scraped(stack: Stack, api: PrometheusApi, wanted: ScrapeTarget) -> NotProven:
+    if _ours(stack, api, wanted):
+        return NotProven(
+            f"{api.shown} knows the gateway, but has not scraped it yet.",
+            cause="Its scrape interval is longer than a few seconds.",
+            next=f"Set scrape_interval: {prometheus.SCRAPE_SECONDS}s for the job {JOB}",
+        )
+    external = stack.placements["prometheus"].where == "external"
+    return NotProven(
+        f"The Prometheus at {api.shown} does not scrape this gateway.",
+        cause=f"Its configuration has no job {JOB}." if external else "Another gateway's Prometheus listens there.",
+        next="docs/metrics.md has the lines for its configuration" if external else "llm-gateway status",
+    )
 
 
 def _down(target: Target, *, external: bool) -> NotProven:
     message = f"Prometheus cannot read {target.url}: {target.error}."
     if "401" in target.error or "403" in target.error:
-        mend = f"Give its job {JOB} the key in {prometheus.KEY}" if external else "llm-gateway seed; then again"
+        mend = "llm-gateway seed; if that is not it: llm-gateway restart"
+        mend = f"Give its job {JOB} the key in {prometheus.KEY} of .env" if external else mend
         return NotProven(message, cause="The gateway refuses the key with which Prometheus comes.", next=mend)
     if "404" in target.error:
         return NotProven(
             message,
-            cause="The gateway has no metrics: no callback of its config is prometheus.",
-            next="Leave out --as-is, or add callbacks: [prometheus] to litellm_settings, then: llm-gateway reload",
+            cause="Its path is another one, or the gateway has no metrics.",
+            next=f"Set metrics_path: /metrics/ for the job {JOB}" if external else "llm-gateway logs gateway",
         )
     return NotProven(
         message,
