@@ -26,7 +26,7 @@ from support.prometheus import Receiver, promtool
 from support.stack import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.home import Home
@@ -84,16 +84,6 @@ class Metrics:
             one for one in self.api.alerts() if one["state"] == "firing" and wanted.items() <= one["labels"].items()
         ]
 
-    def until_firing(self, alert: str, provoke: Callable[[], object], **labels: str) -> dict[str, Any]:
-        """Provoke until Prometheus says that the alert fires."""
-
-        def look() -> list[dict[str, Any]]:
-            provoke()
-            return self.firing(alert, **labels)
-
-        found: list[dict[str, Any]] = eventually(look, seconds=40, what=alert)
-        return found[0]
-
     def credential(self) -> Path:
         return self.home.state / "prometheus" / "llm-gateway.credential"
 
@@ -148,7 +138,7 @@ def test_prometheus_reads_the_gateway_with_a_key_that_opens_nothing_else(metrics
     assert metrics.samples("litellm_in_flight_requests", key)
     assert metrics.call(key, "demo-chat") == 403
     assert made.api("GET", "/v1/models", key).status_code == 403
-    for stranger in ("", "sk-nobody", made.values()["LLM_GATEWAY_VIRTUAL_KEY"]):
+    for stranger in ("none", "sk-nobody", made.values()["LLM_GATEWAY_VIRTUAL_KEY"]):
         assert made.api("GET", "/metrics/", stranger).status_code == 401
     assert metrics.credential().read_text() == key
     for path in ("llm-gateway.credential", "prometheus.yml"):
@@ -185,13 +175,13 @@ def test_counters_outlive_workers_and_their_files_do_not_pile_up(metrics: Metric
     before = metrics.counted()
     for number in range(1, 9):
         assert metrics.call(key, "demo-chat") == 200
+        eventually(lambda number=number: metrics.counted() == before + number, seconds=10, what=f"{number} calls")
         if number == 3:
             made.ask("reload")
         if number == 6:
             worker = psutil.Process(ask(control)["workers"][0]["pid"])
             kill(worker)
             psutil.wait_procs([worker], timeout=10)
-        eventually(lambda number=number: metrics.counted() == before + number, seconds=10, what=f"{number} calls")
     assert len(list(folder.glob("counter_*.db"))) <= 5  # two workers twice, and the importing parent
     assert not any("pid" in dict(labels) for labels in metrics.samples("litellm_remaining_api_key_budget_metric"))
     eventually(
@@ -201,27 +191,43 @@ def test_counters_outlive_workers_and_their_files_do_not_pile_up(metrics: Metric
 
 def test_every_alert_fires_for_its_reason(metrics: Metrics) -> None:
     made, master = metrics.home, metrics.master
-    key = made.new_key(master, key_alias="everyday")
+    key, limited = made.new_key(master, key_alias="everyday"), limited_keys(made, master)
     assert metrics.call(key, "slow") == 200
     assert {one["labels"]["alertname"] for one in metrics.api.alerts()} <= {"BudgetNearlySpent"}
-
     metrics.upstream.pace(10.5)  # seconds that a stream lasts
     slow = threading.Thread(target=lambda: metrics.call(key, "slow", stream=True))
     slow.start()
-    failing = metrics.until_firing("GatewayErrorRate", lambda: metrics.call(key, "broken"))
-    assert failing["annotations"]["next"].startswith("llm-gateway verify chat")
-    metrics.until_firing("SpendPerHour", lambda: metrics.call(key, "dear"))
-    metrics.until_firing("CallbackLosesEvents", lambda: metrics.call(key, "lossy"), callback_name="Lossy")
-    for of, limited in limited_keys(made, master).items():
-        nearly = metrics.until_firing("BudgetNearlySpent", lambda key=limited: metrics.call(key, "demo-chat"), of=of)
-        assert 0 <= float(nearly["value"]) < 0.1
+    reasons: dict[str, dict[str, str]] = {
+        "GatewayErrorRate": {"severity": "critical"},
+        "SpendPerHour": {"severity": "warning"},
+        "CallbackLosesEvents": {"callback_name": "Lossy"},
+        "GatewayLatencyP95": {"requested_model": "slow"},
+    }
+    found: dict[str, dict[str, Any]] = {}
+
+    def look() -> bool:
+        for model in ("broken", "dear", "lossy"):
+            metrics.call(key, model)
+        for one in limited.values():
+            for _ in range(5):
+                metrics.call(one, "demo-chat")
+        found.update(
+            {alert: fired[0] for alert, labels in reasons.items() if (fired := metrics.firing(alert, **labels))}
+        )
+        found.update({of: fired[0] for of in limited if (fired := metrics.firing("BudgetNearlySpent", of=of))})
+        return found.keys() >= {*reasons, *limited}
+
+    eventually(look, seconds=50, what="every alert")
     slow.join()
-    late = metrics.until_firing("GatewayLatencyP95", lambda: None, requested_model="slow")
-    assert float(late["value"]) > 10
+    assert found["GatewayErrorRate"]["annotations"]["next"].startswith("llm-gateway verify chat")
+    assert float(found["GatewayErrorRate"]["value"]) > 0.05
+    assert float(found["SpendPerHour"]["value"]) > 10
+    assert float(found["GatewayLatencyP95"]["value"]) > 10
+    assert all(float(found[of]["value"]) < 0.1 for of in limited)
 
     credential = metrics.credential().read_text()
     metrics.credential().write_text("sk-nobody")
-    metrics.until_firing("GatewayNotScraped", lambda: None, job="llm-gateway")
+    eventually(lambda: metrics.firing("GatewayNotScraped", job="llm-gateway"), seconds=20, what="GatewayNotScraped")
     metrics.credential().write_text(credential)
     eventually(lambda: not metrics.firing("GatewayNotScraped"), seconds=20, what="the alert's end")
 
@@ -241,7 +247,8 @@ def test_litellm_tells_a_webhook_about_a_spent_budget(metrics: Metrics) -> None:
     key = metrics.home.new_key(metrics.master, key_alias="webhook", max_budget=0.9)
 
     def told() -> list[dict[str, Any]]:
-        metrics.call(key, "demo-chat")
+        for _ in range(5):
+            metrics.call(key, "demo-chat")
         return [body for body in metrics.receiver.bodies("/alerts") if body["key_alias"] == "webhook"]
 
     event = eventually(told, seconds=40, what="an alert at the webhook")[0]

@@ -12,7 +12,7 @@ from llm_gateway.proofs.base import Evidence, NotProven
 from llm_gateway.services import prometheus
 from llm_gateway.services.gateway import master_key
 from llm_gateway.services.gateway_metrics import JOB, PROOF_ALIAS
-from llm_gateway.services.prometheus_api import PrometheusApi, Target, Unusable
+from llm_gateway.services.prometheus_api import PrometheusApi, Target, Unusable, seconds
 
 if TYPE_CHECKING:
     from llm_gateway.proofs.bench import Bench
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _CALLS = 3
 _COUNTED = 5.0  # seconds until the gateway itself shows a call; LiteLLM counts after the answer
-_SCRAPED = 3.0 * prometheus.SCRAPE_SECONDS
+_KNOWN = 6.0  # seconds until a Prometheus that has just started lists its targets; it gathers them every 5
+_MORE = 5.0  # seconds besides two scrape intervals
 METRIC = "litellm_proxy_total_requests_metric_total"
 # A way to the probe that no other proof takes. It stands in the label `route`, so the calls can be told apart.
 ROUTE = f"/engines/{PROBE}/chat/completions"
@@ -40,10 +41,16 @@ def prove(bench: Bench) -> Evidence:
 def _prove(bench: Bench, api: PrometheusApi) -> Evidence:
     wanted = next(target for target in _own_targets(bench.stack) if target.job == JOB)
     kept = _retention(bench.stack, api)
+    targets = bench.until(
+        lambda: _ours(bench.stack, api, wanted), seconds=_KNOWN, otherwise=lambda: _not_known(bench.stack, api)
+    )
+    patience = 2 * min(target.interval for target in targets) + _MORE
     bench.until(
         lambda: _scraped(bench.stack, api, wanted),
-        seconds=_SCRAPED,
-        otherwise=lambda: _not_scraped(bench.stack, api, wanted),
+        seconds=patience,
+        otherwise=lambda: NotProven(
+            f"{api.shown} knows the gateway, but has not scraped it yet.", cause="It is overloaded.", next=_LOGS
+        ),
     )
     before = _counted(bench, wanted)
     _call(bench)
@@ -65,11 +72,11 @@ def _prove(bench: Bench, api: PrometheusApi) -> Evidence:
         found[0] = api.value(query) or 0.0
         return found[0] == expected
 
-    bench.until(read, seconds=_SCRAPED, otherwise=lambda: _not_read(api, found[0], expected))
-    seconds = time.monotonic() - began
-    text = f"{_CALLS} calls, and {METRIC} went from {before:.0f} to {found[0]:.0f} in Prometheus after {seconds:.1f} s"
+    bench.until(read, seconds=patience, otherwise=lambda: _not_read(api, found[0], expected))
+    took = time.monotonic() - began
+    text = f"{_CALLS} calls, and {METRIC} went from {before:.0f} to {found[0]:.0f} in Prometheus after {took:.1f} s"
     data = {"prometheus": api.shown, "query": query, "before": before, "after": found[0], "calls": _CALLS}
-    return Evidence(text, {**data, "retention": kept, "milliseconds": round(seconds * 1000)})
+    return Evidence(text, {**data, "retention": kept, "milliseconds": round(took * 1000)})
 
 
 def _own_targets(stack: Stack) -> tuple[ScrapeTarget, ...]:
@@ -102,19 +109,13 @@ def _retention(stack: Stack, api: PrometheusApi) -> str:
     """How long samples are kept; that of somebody else's is their business."""
     kept = api.flags().get("storage.tsdb.retention.time", "")
     wanted = prometheus.retention(stack)
-    if stack.placements["prometheus"].where == "native" and kept != wanted and not _same_days(kept, wanted):
+    if stack.placements["prometheus"].where == "native" and seconds(kept) != seconds(wanted):
         raise NotProven(
             f"The Prometheus at {api.shown} keeps samples for {kept}, not for {wanted}.",
             cause="Another Prometheus than this home's listens there.",
             next="llm-gateway status; llm-gateway restart --prometheus-port PORT",
         )
     return kept
-
-
-def _same_days(kept: str, wanted: str) -> bool:
-    """Prometheus shows 14 days as `2w` and 365 as `1y`."""
-    days = {"d": 1, "w": 7, "y": 365}
-    return kept[:-1].isdigit() and int(kept[:-1]) * days.get(kept[-1:], 0) == int(wanted[:-1])
 
 
 def _ours(stack: Stack, api: PrometheusApi, wanted: ScrapeTarget) -> list[Target]:
@@ -135,13 +136,7 @@ def _scraped(stack: Stack, api: PrometheusApi, wanted: ScrapeTarget) -> bool:
     return any(one.health == "up" for one in ours)
 
 
-def _not_scraped(stack: Stack, api: PrometheusApi, wanted: ScrapeTarget) -> NotProven:
-    if _ours(stack, api, wanted):
-        return NotProven(
-            f"{api.shown} knows the gateway, but has not scraped it yet.",
-            cause="Its scrape interval is longer than a few seconds.",
-            next=f"Set scrape_interval: {prometheus.SCRAPE_SECONDS}s for the job {JOB}",
-        )
+def _not_known(stack: Stack, api: PrometheusApi) -> NotProven:
     external = stack.placements["prometheus"].where == "external"
     return NotProven(
         f"The Prometheus at {api.shown} does not scrape this gateway.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import httpx
 
 _SECONDS = 5.0
+_DAY = 86400
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": _DAY, "w": 7 * _DAY, "y": 365 * _DAY}
 
 
 class Unusable(Exception):  # noqa: N818 - each reader makes its own finding of it
@@ -37,12 +40,19 @@ class Target:
         url: what is scraped.
         health: `up`, `down` or `unknown`.
         error: why the last scrape failed.
+        interval: seconds between two scrapes.
     """
 
     job: str
     url: str
     health: str
     error: str
+    interval: float
+
+
+def seconds(duration: str) -> float:
+    """A duration as Prometheus writes it: `5s`, `1m30s`, `2w`."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|[smhdwy])", duration))
 
 
 class PrometheusApi:
@@ -61,7 +71,13 @@ class PrometheusApi:
     def targets(self) -> list[Target]:
         """All that it scrapes."""
         return [
-            Target(one["labels"].get("job", ""), one["scrapeUrl"], one["health"], one["lastError"])
+            Target(
+                one["labels"].get("job", ""),
+                one["scrapeUrl"],
+                one["health"],
+                one["lastError"],
+                seconds(one.get("scrapeInterval", "1m")),
+            )
             for one in self._ask("targets", {"state": "active"})["activeTargets"]
         ]
 
