@@ -151,7 +151,7 @@ def test_a_key_that_outlives_its_revocation_is_found(started) -> None:
 def test_spend_that_is_not_written_is_found(started) -> None:
     with changed(started, {"general_settings": {"disable_spend_logs": True}}) as made:
         outcome = verified(made, "spend", code=1)["spend"]
-    assert outcome["text"] == "3 calls cost 0.0006 $, but LiteLLM wrote: logs 0 $."
+    assert outcome["text"] == "3 calls cost $0.0006, but LiteLLM wrote: logs $0."
     assert "disable_spend_logs" in outcome["cause"]
 
 
