@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the generated parts of README.md and docs/: options, settings, verbs, doctor checks, capabilities, lint rules,
-error codes.
+"""Write the generated parts of README.md and docs/.
 
+Options, settings, verbs, doctor checks, capabilities, lint rules, error codes.
 `--check` writes nothing and exits 1 when something is stale; a test calls it.
 """
 
