@@ -15,7 +15,7 @@ import yaml
 from llm_gateway import credentials
 from llm_gateway.doctor import prometheus as doctor
 from llm_gateway.dotenv import Line
-from llm_gateway.errors import InputError
+from llm_gateway.errors import GatewayError, InputError
 from llm_gateway.files import write_atomic
 from llm_gateway.gateway import samples
 from llm_gateway.model_config import include
@@ -205,10 +205,16 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
 
 def gateway_variables(stack: Stack) -> dict[str, str]:
     """Where the workers keep their samples: also a single one, so that counters go on after a reload."""
-    counts = stack.runs("prometheus") or _is_named(include.read(stack.config))
-    if not counts or stack.values.get(samples.VARIABLE):
+    if stack.values.get(samples.VARIABLE) or not (stack.runs("prometheus") or _persons_counts(stack)):
         return {}
     return {samples.VARIABLE: str(stack.home.socket("launcher.sock").with_name("prometheus"))}
+
+
+def _persons_counts(stack: Stack) -> bool:
+    try:
+        return _is_named(include.read(stack.config))
+    except GatewayError:  # an unusable config is told by those who need it
+        return False
 
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
