@@ -82,6 +82,13 @@ SETTINGS: tuple[Choice, ...] = (
         "Mask requests only, or answers too. Answers that are streamed then arrive in one piece.",
         allowed=("request", "both"),
     ),
+    Choice(
+        "presidioOnFailure",
+        "string",
+        "refuse",
+        "When Presidio fails: refuse the request, or let its text pass unmasked, with a line in the log.",
+        allowed=("refuse", "pass"),
+    ),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),
     Choice(

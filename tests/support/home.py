@@ -42,7 +42,9 @@ _PRIVATE_NAMES = {"DATABASE_URL", "DIRECT_URL", "STORE_MODEL_IN_DB"}
 
 @functools.cache
 def shared_venvs() -> Path:
-    """The `venvs` of all homes of this session; filled by whoever needs something first."""
+    """The `venvs` of all homes of this run; filled by whoever needs something first."""
+    if "LLMGW_TEST_VENVS" in os.environ:  # made by tests/conftest.py
+        return Path(os.environ["LLMGW_TEST_VENVS"])
     directory = Path(tempfile.mkdtemp(prefix="kit-test-venvs-", dir="/tmp"))
     directory.chmod(0o755)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
@@ -271,7 +273,7 @@ def home(
     share: bool = True,
     config: Path | None = DEMO,
 ) -> Iterator[Home]:
-    """A fresh home with three free ports; stopped and removed in the end.
+    """A fresh home with free ports; stopped and removed in the end.
 
     Args:
         flags: `NAME=value` environment variables for every command.
@@ -288,13 +290,14 @@ def home(
     root.mkdir()
     if share:
         (root / "venvs").symlink_to(shared_venvs())
-    gateway, postgres, redis = free_ports(3)
+    gateway, postgres, redis, probe = free_ports(4)
     environ = {
         **clean_environ(),
         "LLM_GATEWAY_HOME": str(root),
         "LLM_GATEWAY_GATEWAY_PORT": str(gateway),
         "LLM_GATEWAY_POSTGRES_PORT": str(postgres),
         "LLM_GATEWAY_REDIS_PORT": str(redis),
+        "LLM_GATEWAY_PROBE_PORT": str(probe),
         "LLM_GATEWAY_WORKERS": "1",
         "LLM_GATEWAY_ENABLE_LANGFUSE": "false",
         **({"LLM_GATEWAY_CONFIG_FILE": str(config)} if config else {}),

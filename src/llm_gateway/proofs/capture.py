@@ -19,11 +19,11 @@ from zlib import crc32
 
 from llm_gateway.errors import PreconditionError
 from llm_gateway.names import PROBE
+from llm_gateway.services.probe_model import COMPLETION_TOKENS, PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PROMPT_TOKENS, COMPLETION_TOKENS = 10, 5
 ANSWER = "Received by the probe."
 _DIMENSIONS = 16
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llm_gateway.proofs import counting
 from llm_gateway.proofs.base import Evidence, NotProven
-from llm_gateway.proofs.capture import COMPLETION_TOKENS, PROMPT_TOKENS
+from llm_gateway.services.probe_model import COMPLETION_TOKENS, PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from llm_gateway.proofs.bench import Bench

@@ -14,15 +14,15 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from llm_gateway.names import INTERNAL, PROBE
 from llm_gateway.proofs.answers import body_of, said
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven, ProviderDown
-from llm_gateway.proofs.capture import COMPLETION_TOKENS, PROMPT_TOKENS
+from llm_gateway.services.probe_model import COMPLETION_TOKENS, PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import httpx
 
     from llm_gateway.proofs.bench import Bench
     from llm_gateway.proofs.catalogue import Model
@@ -196,6 +196,8 @@ class _Answered:
 
 
 def _on(bench: Bench, kind: _Kind, model: Model) -> _Answered:
+    import httpx  # noqa: PLC0415 - 0.1 s that every verb would pay
+
     began = time.monotonic()
     body = {"model": model.name, "cache": _FRESH, "user": INTERNAL, **kind.body(f"Are you there? {bench.nonce()}")}
     try:
@@ -248,7 +250,8 @@ def _judged(answers: list[_Answered]) -> Evidence:
     wrong = [failure for failure in failures if not isinstance(failure, ProviderDown)]
     if wrong or not good:
         raise (wrong or failures)[0]
-    lines = [f"{a.name} in {a.milliseconds} ms, {a.tokens} tokens" for a in good] + [f.message for f in failures]
+    tokens = {a.name: f", {a.tokens} tokens" if a.tokens else "" for a in good}
+    lines = [f"{a.name} in {a.milliseconds} ms{tokens[a.name]}" for a in good] + [f.message for f in failures]
     data = {a.name: {"milliseconds": a.milliseconds, "tokens": a.tokens} for a in good}
     return Evidence("; ".join(lines), {"models": data, "down": [failure.message for failure in failures]})
 

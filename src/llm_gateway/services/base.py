@@ -273,6 +273,7 @@ class Service:
             every room, whether its service runs or not.
         unused: for a service that runs: one sentence when this effective config (includes merged) does not use it,
             with what to do; else "".
+        caution: one sentence about a choice that a person should hear about at each start, or "".
         start_early: start the processes before `needs` are ready; the processes wait by themselves.
     """
 
@@ -291,6 +292,7 @@ class Service:
     hidden: Callable[[Stack], tuple[str, ...]] = lambda _stack: ()
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
     unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
+    caution: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()
     proofs: tuple[Proof, ...] = ()
     start_early: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -23,12 +24,27 @@ from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.model_config.redaction import address
 from llm_gateway.probes import HttpProbe
+from llm_gateway.proofs import pii
 from llm_gateway.requirements import requirements
 from llm_gateway.services import presidio_guardrail
-from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Service, Stack, refuse_two_ports
+from llm_gateway.services.base import (
+    Absent,
+    Check,
+    Draft,
+    Placement,
+    Port,
+    Process,
+    Proof,
+    Run,
+    Service,
+    Stack,
+    refuse_two_ports,
+)
+from llm_gateway.services.gateway_proofs import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from llm_gateway.discovery import Findings
 
@@ -267,6 +283,14 @@ def _answers(stack: Stack) -> tuple[str, str] | None:
     return (reason, f"Mend {' and '.join(BASES)}, or: --no-enable-presidio") if reason else None
 
 
+def _unproven(stack: Stack, config: Mapping[str, Any]) -> Absent | None:
+    """Why masking is not to be shown. A guardrail of the config is shown, too, wherever its Presidio runs."""
+    used = bool(presidio_guardrail.guardrails(config))
+    if not used and not stack.runs("presidio"):
+        return Absent("off", "Switched off: no personal data is masked.")
+    return without_probe(stack, config) if used else None
+
+
 PRESIDIO = Service(
     id="presidio",
     title="Presidio",
@@ -279,5 +303,7 @@ PRESIDIO = Service(
     after_ready=after_ready,
     gateway_settings=presidio_guardrail.gateway_settings,
     unused=presidio_guardrail.unused,
+    caution=presidio_guardrail.caution,
+    proofs=(Proof("pii", "no personal data reaches the upstream", _unproven, partial(pii.prove, health=probe)),),
     checks=(Check("D212", "The external Presidio answers, analyzer and anonymizer", _answers),),
 )

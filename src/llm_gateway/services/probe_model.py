@@ -12,10 +12,13 @@ from llm_gateway.names import INTERNAL, PROBE
 from llm_gateway.services.base import Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llm_gateway.services.base import Stack
 
 PORT = "probePort"
-# US dollars per token; with the fixed usage of the probe's answers every cost is known beforehand.
+# What every answer of the probe says (proofs/capture.py), and US dollars per token: each cost is known beforehand.
+PROMPT_TOKENS, COMPLETION_TOKENS = 10, 5
 INPUT_COST, OUTPUT_COST = 0.00001, 0.00002
 
 
@@ -41,6 +44,11 @@ def entry(stack: Stack) -> dict[str, Any]:
             "output_cost_per_token": OUTPUT_COST,
         },
     }
+
+
+def is_in(config: Mapping[str, Any]) -> bool:
+    """Does an effective config have the probe? Not with `asIs`."""
+    return any(entry.get("model_name") == PROBE for entry in config.get("model_list") or [])
 
 
 def settings(stack: Stack) -> tuple[Setting, ...]:
