@@ -17,7 +17,7 @@ from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven
 from llm_gateway.services import presidio_guardrail as guardrail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import httpx
 
@@ -43,12 +43,12 @@ _SENTENCES = {
 _NOTHING = "llm-gateway plan shows what the config holds"
 
 
-def prove(bench: Bench, *, health: Callable[[Stack], Probe]) -> Evidence:
+def prove(bench: Bench, *, health: Callable[[Stack, Mapping[str, Any]], Probe]) -> Evidence:
     """Send made-up personal data over every route, and look at what arrived.
 
     Args:
         bench: with the gateway.
-        health: of the room: does Presidio answer, each address by its name?
+        health: of the room: does the Presidio of a guardrail's parameters answer, each address by its name?
     """
     config = bench.config
     actions = _actions(config)
@@ -60,7 +60,7 @@ def prove(bench: Bench, *, health: Callable[[Stack], Probe]) -> Evidence:
         )
     if not actions:
         raise NothingToProve("The config's guardrail masks only requests that name it, or only what is logged.")
-    proving = _Proving(bench, actions, health(bench.stack))
+    proving = _Proving(bench, actions, [health(bench.stack, params) for params in guardrail.guardrails(config)])
     routes = proving.routes()
     blocked = proving.blocks()
     refused = proving.failure()
@@ -108,7 +108,7 @@ class _Proving:
 
     bench: Bench
     actions: Mapping[str, str]
-    health: Probe
+    health: Sequence[Probe]
 
     @property
     def masked(self) -> list[str]:
@@ -182,18 +182,18 @@ class _Proving:
 
     def _leak(self, entities: list[str], routes: list[str]) -> NotProven:
         some = len(entities) < len(self.masked)
-        message = f"{_listed(entities).capitalize()} reached the upstream unmasked ({', '.join(routes)})."
-        return self._because(message, *(entities if some else ()))
+        message = f"{_listed(entities)} reached the upstream unmasked ({', '.join(routes)})."
+        return self._because(message[0].upper() + message[1:], *(entities if some else ()))
 
     def _because(self, message: str, *entities: str) -> NotProven:
         """With the cause: Presidio's state, or what it did not find."""
         data = {"entities": list(entities)}
-        reason = self.health()
+        reason = next((reason for probe in self.health if (reason := probe())), "")
         where = self.bench.stack.placements["presidio"].where
         if reason:
             following = "llm-gateway status; llm-gateway logs presidio"
             if where != "native":
-                following = "Mend PRESIDIO_ANALYZER_API_BASE and PRESIDIO_ANONYMIZER_API_BASE in .env, then restart"
+                following = "Mend PRESIDIO_ANALYZER_API_BASE and PRESIDIO_ANONYMIZER_API_BASE; llm-gateway restart"
             return NotProven(message, cause=f"Presidio cannot be used: {reason}.", next=following, data=data)
         if entities:
             cause = (

@@ -202,17 +202,19 @@ def _without_user(url: str) -> tuple[str, dict[str, str]]:
     return f"{scheme}://{host}{slash}{path}", headers
 
 
-def _bases(stack: Stack) -> tuple[str, str]:
-    """The two addresses as LiteLLM understands them: http is meant where no scheme is."""
-    analyzer, anonymizer = (stack.values[name].rstrip("/") for name in BASES)
-    return (
-        analyzer if "://" in analyzer else f"http://{analyzer}",
-        anonymizer if "://" in anonymizer else f"http://{anonymizer}",
-    )
+def _bases(stack: Stack, params: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """The two addresses as LiteLLM understands them: a guardrail's own first, http where no scheme is."""
+    found = []
+    for name in BASES:
+        own = str((params or {}).get(name.lower()) or f"os.environ/{name}")
+        value = stack.values.get(own.removeprefix("os.environ/"), "") if own.startswith("os.environ/") else own
+        found.append(value.rstrip("/") if "://" in value else f"http://{value.rstrip('/')}")
+    return found[0], found[1]
 
 
-def probe(stack: Stack) -> PresidioProbe:
-    return PresidioProbe(*_bases(stack))
+def probe(stack: Stack, params: Mapping[str, Any] | None = None) -> PresidioProbe:
+    """The probe of this stack's Presidio, or of the one that a guardrail's parameters name."""
+    return PresidioProbe(*_bases(stack, params))
 
 
 def after_ready(run: Run) -> None:
