@@ -87,8 +87,9 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
         wanted = [] if safe else _instead_of_callback(stack, config)
     elif stack.runs("presidio") and not present:
         wanted = _of_each_language(stack, {})
-    shown = next((params for params in (*present, *(one["litellm_params"] for one in wanted)) if masks(params)), None)
-    copies = _wired([_swapped(shown)] if shown else [], "llm-gateway verify shows on it what a failing Presidio means")
+    masking_ones = sorted(filter(masks, (*present, *(one["litellm_params"] for one in wanted))), key=_is_safe)
+    reason_of_copy = "llm-gateway verify shows on it what a failing Presidio means"
+    copies = _wired([_swapped(params) for params in masking_ones[-1:]], reason_of_copy)
     return (*removed, *_wired(wanted, reason), *copies)
 
 
