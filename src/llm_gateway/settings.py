@@ -84,6 +84,13 @@ SETTINGS: tuple[Choice, ...] = (
         allowed=("request", "both"),
     ),
     Choice("prometheusDays", "integer", 15, "Days that Prometheus keeps samples for.", minimum=1, maximum=3650),
+    Choice(
+        "presidioOnFailure",
+        "string",
+        "refuse",
+        "When Presidio fails: refuse the request, or let its text pass unmasked, with a line in the log.",
+        allowed=("refuse", "pass"),
+    ),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),
     Choice(
