@@ -30,18 +30,11 @@ class Counting(Double):
         if unknown := [name for name in ("cache", "cache_key", "litellm_params") if name in body]:
             return Answer(400, {"error": {"message": f"unknown: {unknown}"}})
         text = f"answer {number}"
-        match request.path.rpartition("/v1/")[2]:
-            case "chat/completions":
-                return _openai(body, text, "chat.completion")
-            case "completions":
-                return _openai(body, text, "text_completion")
-            case "embeddings":
-                return self._embeddings(body)
-            case "responses":
-                return _responses(body, text)
-            case "messages":
-                return _messages(body, text)
-        return Answer(404, {"error": {"message": request.path}})
+        route = request.path.rpartition("/v1/")[2]
+        if route == "embeddings":
+            return self._embeddings(body)
+        known = {"chat/completions": _chat, "completions": _completion, "responses": _responses, "messages": _messages}
+        return known[route](body, text) if route in known else Answer(404, {"error": {"message": request.path}})
 
     def _embeddings(self, body: Mapping[str, Any]) -> Answer:
         given = body["input"] if isinstance(body["input"], list) else [body["input"]]
@@ -68,6 +61,14 @@ def _events(events: list[Mapping[str, Any]], *, named: bool = False, done: bool 
     return Answer(stream=[*lines, *([b"data: [DONE]\n\n"] if done else [])], content_type="text/event-stream")
 
 
+def _chat(body: Mapping[str, Any], text: str) -> Answer:
+    return _openai(body, text, "chat.completion")
+
+
+def _completion(body: Mapping[str, Any], text: str) -> Answer:
+    return _openai(body, text, "text_completion")
+
+
 def _openai(body: Mapping[str, Any], text: str, kind: str) -> Answer:
     chat, stream = kind.startswith("chat"), body.get("stream")
     head = {"id": "x-1", "object": f"{kind}.chunk" if chat and stream else kind, "created": 1, "model": body["model"]}
@@ -77,7 +78,9 @@ def _openai(body: Mapping[str, Any], text: str, kind: str) -> Answer:
         return Answer(body={**head, "choices": [first], "usage": _USAGE})
     empty: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
     last = {"index": 0, "finish_reason": "stop", **empty}
-    return _events([{**head, "choices": [first]}, {**head, "choices": [last]}, {**head, "choices": [], "usage": _USAGE}])
+    return _events(
+        [{**head, "choices": [first]}, {**head, "choices": [last]}, {**head, "choices": [], "usage": _USAGE}]
+    )
 
 
 def _responses(body: Mapping[str, Any], text: str) -> Answer:

@@ -28,7 +28,7 @@ _CACHED = frozenset(DEFAULT_CACHING_SUPPORTED_CALL_TYPES) | _BY_METADATA
 _ENTRY = ("cache_key", "preset_cache_key")
 
 
-class CacheScope(CustomLogger):
+class CacheScope(CustomLogger):  # type: ignore[misc]
     """Puts the caller's scope before whatever namespace a request names."""
 
     def __init__(self, scope: Scope) -> None:
