@@ -42,7 +42,8 @@ class Connection:
     def _answer(self) -> Any:
         line = self._file.readline(_LARGEST)
         kind, rest = line[:1], line[1:].rstrip(b"\r\n")
-        if not line.endswith(b"\r\n") or (kind in b":$*" and not rest.lstrip(b"-").isdigit()):
+        sized = kind in {b":", b"$", b"*"}
+        if not line.endswith(b"\r\n") or not (kind in {b"+", b"-"} or (sized and rest.lstrip(b"-").isdigit())):
             raise OSError("what answers is not Redis" if line else "it closes the connection")
         if kind == b"+":
             return rest.decode(errors="replace")
@@ -55,7 +56,7 @@ class Connection:
             return None
         if kind == b"*":
             return [self._answer() for _ in range(number)]
-        if kind != b"$" or number > _LARGEST:
+        if number > _LARGEST:
             raise OSError("what answers is not Redis")
         return self._file.read(number + 2)[:-2]
 

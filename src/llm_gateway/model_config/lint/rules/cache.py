@@ -53,9 +53,13 @@ def use_async(document: Document, _context: LintContext) -> Iterable[Found]:
 def no_search(document: Document, context: LintContext) -> Iterable[Found]:
     own = not context.variables.get("REDIS_HOST") or context.value("REDIS_HOST") in {"localhost", "127.0.0.1"}
     named = document.cache is not None and (document.cache.get("host") or document.cache.get("url"))
-    if document.cache_type == "redis-semantic" and "redis" in context.enabled and own and not named:
+    kits = "redis" in context.enabled and own and not named
+    if document.cache_type == "redis-semantic" and kits and not context.search:
         message = "redis-semantic needs RediSearch, which the Redis that llm-gateway runs does not have"
-        yield Found(_at(document), message, "Use type: redis, or name a Redis 8 or Redis Stack by REDIS_HOST in .env")
+        fix = (
+            "Use type: redis, or give it a module (--redis-search-module PATH), or name a Redis 8 by REDIS_HOST in .env"
+        )
+        yield Found(_at(document), message, fix)
 
 
 @rule("C062", "error", "a semantic cache whose REDIS_PASSWORD is not set", why=_NOTHING, fatal=True)
