@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Found = tuple[str, str] | None
 IN_REDIS = {"redis", "redis-semantic", "valkey-semantic"}  # LiteLLM's types of cache that live there
 _CHECK = "llm-gateway:check"  # an entry of the kit's own, gone after a second
-_MEND = "Mend REDIS_HOST, REDIS_PORT and REDIS_PASSWORD in .env, or: --no-enable-redis"
+MEND = "Mend REDIS_HOST, REDIS_PORT and REDIS_PASSWORD in .env, or: --no-enable-redis"
 # What a server that refuses to write says, and what to do about it.
 _UNWRITABLE = {
     "OOM": (
@@ -60,7 +60,7 @@ def answers(stack: Stack) -> Found:
     if stack.placements["redis"].where != "external":
         return None
     reason = unreachable(*server(stack))
-    return (reason, _MEND) if reason else None
+    return (reason, MEND) if reason else None
 
 
 def unreachable(host: str, port: int, password: str) -> str:

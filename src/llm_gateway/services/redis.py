@@ -34,6 +34,7 @@ from llm_gateway.services.base import (
     refuse_two_ports,
 )
 from llm_gateway.services.callbacks import SECTION
+from llm_gateway.services.redis_proofs import REDIS_PROOFS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -270,4 +271,5 @@ REDIS = Service(
         Check("D214", "Redis can search, where the semantic cache needs it", doctor.searches),
         Check("D215", "Redis takes new entries of the cache", doctor.takes_entries),
     ),
+    proofs=REDIS_PROOFS,
 )
