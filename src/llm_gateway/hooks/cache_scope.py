@@ -66,6 +66,8 @@ def confine(data: MutableMapping[str, Any], scope: str, *, metadata: bool = Fals
     for place in (data, params if isinstance(params, dict) else {}):
         for name in _ENTRY:
             place.pop(name, None)
+    if params == {}:  # else the provider gets it, and refuses it
+        del data["litellm_params"]
 
 
 def _caller(auth: Any, scope: Scope) -> tuple[str, str]:
