@@ -53,6 +53,7 @@ def text(stack: Stack) -> str:
         ("Base URL", f"{stack.public_url}/v1"),
         ("Key", client_key(stack)),
         ("Log", str(stack.home.log("gateway"))),
+        ("Proof", "llm-gateway verify"),
     ]
     lines = [f"{title:<9} {value}" for title, value in rows]
     model = first_chat_model(stack)
