@@ -35,11 +35,14 @@ _UNWRITABLE = {
 
 def server(stack: Stack, params: Mapping[str, Any] | None = None) -> tuple[str, int, str]:
     """Host, port and password of the cache's Redis: what `cache_params` says, else the variables, as LiteLLM has it."""
-    said = dict(params or {})
+    from llm_gateway.services.registry import BY_ID  # noqa: PLC0415 - the room of Redis is in it and uses this
+
+    said, hidden = dict(params or {}), BY_ID["redis"].hidden(stack)
+    variables = {name: value for name, value in stack.values.items() if name not in hidden}
 
     def value(name: str, default: str) -> str:
         word = str(said.get(name) or f"os.environ/REDIS_{name.upper()}")
-        return (stack.values.get(word.removeprefix("os.environ/"), "") if "os.environ/" in word else word) or default
+        return (variables.get(word.removeprefix("os.environ/"), "") if "os.environ/" in word else word) or default
 
     port = value("port", "6379")
     return value("host", "localhost"), int(port) if port.isdigit() else 0, value("password", "")

@@ -44,6 +44,9 @@ def prove(bench: Bench) -> Evidence:
     def chat(of: str = key) -> httpx.Response:
         return answered(bench.chat(f"cache {word}", key=of, cache=switched(cache)))
 
+    broken = server_problem(bench, cache, "Answers cannot be kept")
+    if broken:
+        raise broken
     seconds, answer = hits(bench, chat, word, otherwise=lambda: why_not(bench))
     place = _where(bench, cache, answer.headers.get(_ENTRY, ""))
     parts = [f"an equal chat is a hit after {seconds:.2f} s, {place}"]
@@ -112,9 +115,9 @@ def _elsewhere(bench: Bench, cache: Mapping[str, Any]) -> bool:
 
 
 def _caches_embeddings(cache: Mapping[str, Any]) -> bool:
-    """LiteLLM's semantic caches keep no embeddings."""
-    types = cache.get("supported_call_types")
-    return not str(cache["type"]).endswith("semantic") and (types is None or "aembedding" in types)
+    """LiteLLM 1.106.2 keeps no embeddings in semantic caches, and never reads those that it writes to S3."""
+    kind, types = str(cache["type"]), cache.get("supported_call_types")
+    return kind != "s3" and not kind.endswith("semantic") and (types is None or "aembedding" in types)
 
 
 def _embedding(bench: Bench, cache: Mapping[str, Any], key: str) -> float:
@@ -172,10 +175,18 @@ def why_not(bench: Bench, what: str = f"No equal call was answered from the cach
             cause="LiteLLM could not write to it, or not read from it; its log says why.",
             next="llm-gateway logs gateway",
         )
-    return _of_redis(bench, cache, what)
+    host, port, _ = doctor.server(bench.stack, cache)
+    return server_problem(bench, cache, what) or NotProven(
+        f"{what}, though Redis at {host}:{port} takes entries.",
+        cause="The gateway was started with another Redis, or the config keeps entries for too short a time (ttl).",
+        next="llm-gateway reload; llm-gateway logs gateway",
+    )
 
 
-def _of_redis(bench: Bench, cache: Mapping[str, Any], what: str) -> NotProven:
+def server_problem(bench: Bench, cache: Mapping[str, Any], what: str) -> NotProven | None:
+    """What is wrong with the Redis that holds the cache, None when nothing is, or when it is none that can be asked."""
+    if cache["type"] not in doctor.IN_REDIS or _elsewhere(bench, cache):
+        return None
     server = doctor.server(bench.stack, cache)
     served = "Calls are served without a cache while Redis does not work."
     reason = doctor.unreachable(*server)
@@ -185,8 +196,4 @@ def _of_redis(bench: Bench, cache: Mapping[str, Any], what: str) -> NotProven:
     refusal = doctor.unwritable(*server)
     if refusal:
         return NotProven(f"{what}: {refusal[0]}", cause=served, next=refusal[1])
-    return NotProven(
-        f"{what}, though Redis at {server[0]}:{server[1]} takes entries.",
-        cause="The gateway was started with another Redis, or the config keeps entries for too short a time (ttl).",
-        next="llm-gateway reload; llm-gateway logs gateway",
-    )
+    return None

@@ -43,6 +43,9 @@ def prove(bench: Bench) -> Evidence:
     def never() -> NotProven:
         return _no_hit(bench, params, key)
 
+    broken = cache.server_problem(bench, params, "Answers cannot be kept") or _no_search(bench, params)
+    if broken:
+        raise broken
     seconds, _ = cache.hits(bench, lambda: ask(_FIRST), word, otherwise=never)
     missed, _ = reached(_UNRELATED)
     if not missed:
@@ -85,20 +88,22 @@ def _similarity(vectors: list[list[float]]) -> float:
 
 def _no_hit(bench: Bench, params: Mapping[str, Any], key: str) -> NotProven:
     """Not even the same text is found again."""
-    what = "Not even the same text was found in the cache again"
-    server = doctor.server(bench.stack, params)
-    lack = "" if doctor.unreachable(*server) else redis_search.lacks(*server)
-    if lack:
-        return NotProven(
-            f"{what}: {lack}.",
-            cause="LiteLLM serves every request without the cache then.",
-            next=f"cache_params.type: redis, or: {redis_search.GUIDE}",
-        )
     try:
         _vectors(bench, params, key, _FIRST)
     except NotProven as reason:
         return reason
-    return cache.why_not(bench, what)
+    return cache.why_not(bench, "Not even the same text was found in the cache again")
+
+
+def _no_search(bench: Bench, params: Mapping[str, Any]) -> NotProven | None:
+    lack = redis_search.lacks(*doctor.server(bench.stack, params))
+    if not lack:
+        return None
+    return NotProven(
+        f"Nothing can be found in the cache: {lack}.",
+        cause="LiteLLM serves every request without the cache then.",
+        next=f"cache_params.type: redis, or: {redis_search.GUIDE}",
+    )
 
 
 def _too_wide(bench: Bench, params: Mapping[str, Any], key: str) -> NotProven:

@@ -39,9 +39,11 @@ def use_async(document: Document, _context: LintContext) -> Iterable[Found]:
     node = document.section("litellm_settings").mapping("cache_params")
     name = "redis_semantic_cache_use_async"
     if node.has(name):
-        yield Found(
-            node.key_at(name), f"{name} is gone and has no effect", "Remove the line.", None, key_edit(node, name)
-        )
+        # The S3 cache gives what it does not know to boto3, which refuses it: the gateway does not start (tried).
+        s3 = document.cache_type == "s3"
+        message = f"{name} is gone and {'stops the start' if s3 else 'has no effect'}"
+        edits = key_edit(node, name)
+        yield Found(node.key_at(name), message, "Remove the line.", "error" if s3 else None, edits, fatal=s3)
 
 
 @rule(
