@@ -38,7 +38,7 @@ class Counting(Double):
 
     def _embeddings(self, body: Mapping[str, Any]) -> Answer:
         given = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        vectors = [[1.0, 0.0] if self.constant else self.embed(str(text)) for text in given]
+        vectors = [self.embed("constant" if self.constant else str(text)) for text in given]
         data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
         usage = {"prompt_tokens": len(given), "total_tokens": len(given)}
         return Answer(body={"object": "list", "data": data, "model": body["model"], "usage": usage})
