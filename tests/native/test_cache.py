@@ -269,7 +269,8 @@ class Meaning(Counting):
 @pytest.mark.skipif(bool(_semantic_server()), reason=_semantic_server())
 def test_the_same_in_other_words_is_a_hit_where_redis_can_search() -> None:
     flags = ("LLM_GATEWAY_DATABASE=false",)
-    arguments = ("--semantic-cache", "--redis-search-module", str(search_module()))
+    # With the defaults Redis has no password, and LiteLLM wants the variable all the same.
+    arguments = ("--start-with-defaults", "--semantic-cache", "--redis-search-module", str(search_module()))
     with running(Meaning()) as upstream, started(upstream, *flags, arguments=arguments) as made:
         outcomes = verified(made, "cache", "semantic-cache")
         assert outcomes["semantic-cache"]["state"] == outcomes["cache"]["state"] == "proven"

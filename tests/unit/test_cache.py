@@ -1,22 +1,18 @@
-"""The cache from plans and data alone: whose entries, which Redis can search, which model embeds."""
+"""The cache from plans and data alone: what is wired, which Redis can search, which model embeds."""
 
 import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from litellm.types.caching import DEFAULT_CACHING_SUPPORTED_CALL_TYPES
 
 from llm_gateway.choices import resolve
 from llm_gateway.discovery import search_modules
 from llm_gateway.dotenv import Environment
 from llm_gateway.errors import InputError, PreconditionError
-from llm_gateway.hooks import cache_scope
-from llm_gateway.hooks.cache_scope import by_key, by_team, confine
 from llm_gateway.paths import Home
-from llm_gateway.services import redis_search, resp
+from llm_gateway.services import redis_search, resp, wiring
 from llm_gateway.verbs.context import catalogue
 from unit.test_plan import MACHINE, made
 from unit.test_wiring import effective, stack_for
@@ -30,69 +26,6 @@ EMBED = {
     "litellm_params": {"model": "hosted_vllm/bge", "api_base": "http://e"},
     "model_info": {"mode": "embedding"},
 }
-
-
-def caller(key="hash", team=None, user=None):
-    return SimpleNamespace(api_key=key, team_id=team, user_id=user)
-
-
-async def confined(hook, auth, data, call_type="acompletion"):
-    await hook.async_pre_call_hook(auth, None, data, call_type)
-    return data
-
-
-def scoped(hook, auth, data=None, call_type="acompletion"):
-    coroutine = confined(hook, auth, {} if data is None else data, call_type)
-    with pytest.raises(StopIteration) as done:
-        coroutine.send(None)
-    return done.value.value
-
-
-# The hook
-
-
-def test_keys_and_teams_have_namespaces_that_tell_nothing():
-    first = scoped(by_key, caller("hash-one"))["cache"]["namespace"]
-    assert first == scoped(by_key, caller("hash-one", team="t"))["cache"]["namespace"]
-    assert first != scoped(by_key, caller("hash-two"))["cache"]["namespace"]
-    assert "hash-one" not in first
-    assert ":" not in first
-    team = scoped(by_team, caller("hash-one", team="t"))["cache"]["namespace"]
-    assert team == scoped(by_team, caller("hash-two", team="t"))["cache"]["namespace"]
-    assert team != scoped(by_team, caller("hash-one", team="u"))["cache"]["namespace"]
-    assert scoped(by_team, caller("hash-one"))["cache"]["namespace"] == first
-    people = [scoped(by_key, caller(None, user=name))["cache"]["namespace"] for name in ("ann", "bob", "ann")]
-    assert people[0] == people[2] != people[1]
-
-
-@pytest.mark.parametrize(
-    ("data", "namespace", "rest"),
-    [
-        ({}, "mine", {}),
-        ({"cache": {"namespace": "x", "ttl": 5}}, "mine:x", {"ttl": 5}),
-        ({"cache": {"no-cache": True}, "metadata": {"redis_namespace": "y"}}, "mine:y", {"no-cache": True}),
-        ({"cache": True, "metadata": None}, "mine", {}),
-        ({"cache": {"namespace": "other:mine"}}, "mine:other:mine", {}),
-    ],
-)
-def test_a_clients_namespace_is_within_its_own(data, namespace, rest):
-    confine(data, "mine")
-    assert data["cache"] == {**rest, "namespace": namespace}
-
-
-def test_a_client_cannot_name_an_entry():
-    data = {"cache_key": "k", "preset_cache_key": "k", "litellm_params": {"preset_cache_key": "k", "other": 1}}
-    confine(data, "mine")
-    assert data == {"cache": {"namespace": "mine"}, "litellm_params": {"other": 1}}
-
-
-def test_what_is_not_cached_is_left_alone_and_what_becomes_a_chat_is_not():
-    assert scoped(by_key, caller(), {"a": 1}, "pass_through_endpoint") == {"a": 1}
-    for call_type in DEFAULT_CACHING_SUPPORTED_CALL_TYPES:
-        assert "metadata" not in scoped(by_key, caller(), {}, call_type)
-        assert scoped(by_key, caller(), {}, call_type)["cache"]
-    data = scoped(by_key, caller(), {"metadata": {"a": 1}}, "agenerate_content")
-    assert data["metadata"] == {"a": 1, "redis_namespace": data["cache"]["namespace"]}
 
 
 # Wiring
@@ -114,7 +47,6 @@ def test_a_cache_that_is_on_is_scoped(tmp_path, said, scope, hook):
     settings = effective(tmp_path, {"litellm_settings": said}, flags=flags)["litellm_settings"]
     own = [said["callbacks"]] if "callbacks" in said else []
     assert settings.get("callbacks", []) == own + ([f"llm_gateway.hooks.cache_scope.{hook}"] if hook else [])
-    assert hook is None or hasattr(cache_scope, hook)
 
 
 def test_without_redis_a_cache_of_the_file_is_scoped_all_the_same(tmp_path):
@@ -150,11 +82,39 @@ def test_the_semantic_cache_takes_the_first_model_that_embeds(tmp_path):
         assert name in refused.value.problem.message
 
 
+SEMANTIC_FILE = {
+    "cache": True,
+    "cache_params": {"type": "redis-semantic", "similarity_threshold": 0.8, "redis_semantic_cache_use_async": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("findings", "more", "process", "kind"),
+    [
+        (MACHINE, {}, {}, "redis"),
+        (SEARCHING, {}, {}, "redis-semantic"),
+        (MACHINE, {"host": "redis8.example"}, {}, "redis-semantic"),
+        (MACHINE, {}, EXTERNAL, "redis-semantic"),
+    ],
+)
+def test_a_semantic_cache_of_the_file_that_the_kits_redis_cannot_do_becomes_a_plain_one(
+    tmp_path, findings, more, process, kind
+):
+    said = {**SEMANTIC_FILE, "cache_params": {**SEMANTIC_FILE["cache_params"], **more}}
+    stack = stack_for(tmp_path, {"litellm_settings": said}, flags=REDIS, findings=findings, process=process)
+    config, changes = wiring.effective_config(stack)
+    assert config["litellm_settings"]["cache_params"]["type"] == kind
+    notes = [note for note in wiring.notes(stack) if "no search module" in note]
+    assert bool(notes) == (kind == "redis")
+    assert any(change.operation == "replace" for change in changes) == (kind == "redis")
+    assert wiring.effective_config(stack_for(tmp_path, {"litellm_settings": said}, flags={**REDIS, "as_is": "true"}))[
+        0
+    ] == {"litellm_settings": said}
+
+
 def test_a_file_that_says_how_it_caches_wins_and_that_is_said(tmp_path):
     config = {"model_list": [EMBED], "litellm_settings": {"cache": True, "cache_params": {"type": "redis"}}}
     stack = stack_for(tmp_path, config, flags=SEMANTIC, findings=SEARCHING)
-    from llm_gateway.services import wiring
-
     assert wiring.effective_config(stack)[0]["litellm_settings"]["cache_params"] == {"type": "redis"}
     assert any("semanticCache has no effect" in note for note in wiring.notes(stack))
 

@@ -169,10 +169,10 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
     Raises:
         InputError: E362, the semantic cache was asked for and the config has no model that embeds.
     """
-    cache = _cache(stack, config)
-    on = bool(cache) or section(config, SECTION).get("cache") is True
+    on = section(config, SECTION).get("cache") is True
+    cache = _plain(stack, config) if on else _cache(stack, config)
     hook = _SCOPES.get(stack.choices.text("cacheScope"))
-    if not on or hook is None:
+    if not (on or cache) or hook is None:
         return cache
     reason = f"cacheScope: each {stack.choices.text('cacheScope')} is answered from its own cached calls"
     return (*cache, Setting((SECTION, "callbacks"), _HOOK + hook, reason, "append"))
@@ -197,6 +197,20 @@ def _cache(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
         Setting((SECTION, "cache"), value=True, reason=reason),
         Setting((SECTION, "cache_params"), value=params, reason=reason),
     )
+
+
+def _plain(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """A semantic cache of the file becomes a plain one where the kit's own Redis is to hold it and cannot search."""
+    params = section(section(config, SECTION), "cache_params")
+    elsewhere = any(params.get(name) for name in ("host", "url", "redis_url"))
+    own = stack.placements["redis"].where in {"native", "docker"} and not elsewhere
+    if params.get("type") != "redis-semantic" or not own or stack.findings.search_modules:
+        return ()
+    reason = (
+        "the Redis that runs here has no search module, so only equal requests are answered from the cache "
+        "(--redis-search-module PATH gives it one, --as-is keeps the type)"
+    )
+    return (Setting((SECTION, "cache_params", "type"), "redis", reason, "replace"),)
 
 
 def _says(config: Mapping[str, Any]) -> bool:

@@ -50,7 +50,8 @@ def use_async(document: Document, _context: LintContext) -> Iterable[Found]:
     "C061",
     "warning",
     "a semantic cache on a Redis without search",
-    why="It needs RediSearch with vectors; without it every request is served, and none from the cache.",
+    why="It needs RediSearch with vectors; without it no request is answered from the cache. A start makes it a plain "
+    "cache, and says so.",
 )
 def no_search(document: Document, context: LintContext) -> Iterable[Found]:
     own = not context.variables.get("REDIS_HOST") or context.value("REDIS_HOST") in {"localhost", "127.0.0.1"}
