@@ -97,6 +97,12 @@ def not_proven(made: Home, name: str = "cache") -> dict[str, Any]:
     return outcome
 
 
+def found(made: Home, check: str) -> str:
+    """What a check of the doctor finds."""
+    checks = made.ask("doctor", code=1)["data"]["checks"]
+    return str(next(one["finding"] for one in checks if one["id"] == check))
+
+
 @contextmanager
 def started(upstream: Counting, *flags: str, arguments: tuple[str, ...] = (), **settings: Any) -> Iterator[Home]:
     with home(*flags, config=None) as made:
@@ -143,7 +149,10 @@ def test_each_key_is_answered_from_its_own_calls_on_every_route(counting: Counti
         first.call(*chat)
         mate.hits(*chat)
         assert not other.is_hit(*chat)
-        reloaded(made, counting, "--cache-scope", "shared", cache=True, cache_params={"type": "redis"})
+        # Seed 004's semantic cache, on a Redis that cannot search: plain caching, and said so.
+        seed = {"type": "redis-semantic", "similarity_threshold": 0.9, "redis_semantic_cache_use_async": True}
+        reloaded(made, counting, "--cache-scope", "shared", cache=True, cache_params=seed)
+        assert any("no search module" in warning for warning in made.ask("plan")["warnings"])
         first.call(*chat)
         other.hits(*chat)
         assert "another key gets it, too (scope shared)" in verified(made, "cache")["cache"]["text"]
@@ -234,15 +243,18 @@ def test_verify_names_what_is_wrong_with_redis(counting: Counting, tmp_path: Pat
             full = not_proven(made)
             assert "is full and evicts nothing" in full["text"]
             assert "allkeys-lru" in full["next"]
+            assert "is full and evicts nothing" in found(made, "D215")
             client.config_set("maxmemory", "0")
             client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
             assert "read-only replica" in not_proven(made)["text"]
             client.execute_command("REPLICAOF", "NO", "ONE")
+            client.config_set("requirepass", "secret")
+            meaning = {**params, "type": "redis-semantic", "similarity_threshold": 0.9, "password": "secret"}
+            meaning["redis_semantic_cache_embedding_model"] = "embed"
+            reloaded(made, counting, cache=True, cache_params=meaning)
+            assert "has no search module" in not_proven(made, "semantic-cache")["text"]
+            assert "has no search module" in found(made, "D214")
             client.config_set("requirepass", "another")
-            client.execute_command("AUTH", "another")
-            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            assert "asks for a password" in not_proven(made)["text"]
-            reloaded(made, counting, cache=True, cache_params={**params, "password": "wrong"})
             assert "refuses REDIS_PASSWORD" in not_proven(made)["text"]
             server.stop()
             assert f"127.0.0.1:{server.port} does not answer" in not_proven(made)["text"]

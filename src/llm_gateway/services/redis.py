@@ -210,7 +210,15 @@ def _plain(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
         "the Redis that runs here has no search module, so only equal requests are answered from the cache "
         "(--redis-search-module PATH gives it one, --as-is keeps the type)"
     )
-    return (Setting((SECTION, "cache_params", "type"), "redis", reason, "replace"),)
+    gone = (
+        SECTION,
+        "cache_params",
+        "redis_semantic_cache_use_async",
+    )  # of seed 004; a plain cache does not start with it
+    return (
+        Setting((SECTION, "cache_params", "type"), "redis", reason, "replace"),
+        Setting(gone, None, reason, "remove"),
+    )
 
 
 def _says(config: Mapping[str, Any]) -> bool:

@@ -39,11 +39,11 @@ def use_async(document: Document, _context: LintContext) -> Iterable[Found]:
     node = document.section("litellm_settings").mapping("cache_params")
     name = "redis_semantic_cache_use_async"
     if node.has(name):
-        # The S3 cache gives what it does not know to boto3, which refuses it: the gateway does not start (tried).
-        s3 = document.cache_type == "s3"
-        message = f"{name} is gone and {'stops the start' if s3 else 'has no effect'}"
+        # These give what they do not know to their clients, which refuse it: the gateway does not start (tried).
+        ends = document.cache_type in {"redis", "s3"}
+        message = f"{name} is gone and {'stops the start' if ends else 'has no effect'}"
         edits = key_edit(node, name)
-        yield Found(node.key_at(name), message, "Remove the line.", "error" if s3 else None, edits, fatal=s3)
+        yield Found(node.key_at(name), message, "Remove the line.", "error" if ends else None, edits, fatal=ends)
 
 
 @rule(
@@ -69,8 +69,9 @@ def no_search(document: Document, context: LintContext) -> Iterable[Found]:
 def no_password(document: Document, context: LintContext) -> Iterable[Found]:
     if document.cache_type != "redis-semantic" or document.cache is None:
         return
-    given = document.cache.get("password") or document.cache.get("redis_url") or document.cache.get("url")
-    if given is None and not context.is_named("REDIS_PASSWORD") and not context.is_set("REDIS_URL"):
+    # An empty one counts as none: LiteLLM then looks for the variable.
+    given = any(document.cache.text(name) for name in ("password", "redis_url", "url"))
+    if not given and not context.is_named("REDIS_PASSWORD") and not context.is_set("REDIS_URL"):
         message = "redis-semantic needs REDIS_PASSWORD to be set, be it empty"
         yield Found(_at(document), message, "Add REDIS_PASSWORD= to .env (empty when Redis has no password).")
 
