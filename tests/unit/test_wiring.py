@@ -200,7 +200,7 @@ def test_what_goes_against_the_file_is_said_and_what_is_added_is_not(tmp_path):
         ({"cache_params": {"type": "redis"}}, "cache is not true"),
         ({"cache": True, "cache_params": {"type": "local"}}, "type is local"),
         ({"cache": True}, ""),
-        ({"cache": True, "cache_params": {"type": "redis-semantic"}}, ""),
+        ({"cache": True, "cache_params": {"type": "redis-semantic", "host": "search.example"}}, ""),
         ({}, ""),
     ],
 )

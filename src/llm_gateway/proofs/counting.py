@@ -9,9 +9,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from llm_gateway.doctor import redis
 from llm_gateway.proofs.answers import said
 from llm_gateway.proofs.base import NotProven
-from llm_gateway.services import redis
 
 if TYPE_CHECKING:
     import httpx
@@ -55,7 +55,7 @@ def unexpected(answer: httpx.Response, wanted: str) -> NotProven:
 def apart(bench: Bench) -> tuple[str, str] | None:
     """Why nobody counts for all workers, with what to do; None when somebody does."""
     workers = bench.stack.workers
-    reason = redis.probe(bench.stack)() if bench.stack.runs("redis") else ""
+    reason = redis.unreachable(*redis.server(bench.stack)) if bench.stack.runs("redis") else ""
     if reason:
         cause = f"Redis cannot be used ({reason}): each worker counts for itself, and spend only once it is written."
         return (cause, "llm-gateway status; llm-gateway logs redis")

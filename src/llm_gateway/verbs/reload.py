@@ -48,6 +48,8 @@ CHANGEABLE = (
     "presidioEntities",
     "presidioScope",
     "presidioOnFailure",
+    "cacheScope",
+    "semanticCacheModel",
 )
 _LOOK_EVERY = 0.25  # seconds; polled, because not every file system tells about changes (mounts of containers)
 
