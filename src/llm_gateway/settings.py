@@ -81,6 +81,12 @@ SETTINGS: tuple[Choice, ...] = (
         "Mask requests only, or answers too. Answers that are streamed then arrive in one piece.",
         allowed=("request", "both"),
     ),
+    Choice(
+        "storePrompts",
+        "boolean",
+        default=False,
+        description="Keep prompts on LiteLLM's Logs page for 7 days; with Presidio only what was masked, no answers.",
+    ),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),
     Choice(

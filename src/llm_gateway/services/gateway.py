@@ -22,7 +22,7 @@ from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
-from llm_gateway.services import postgres
+from llm_gateway.services import logs_page, postgres
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
 from llm_gateway.services.network import network
 from llm_gateway.services.wiring import write_effective
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _FLUSH_SECONDS = 5  # LiteLLM's default is 10 or more; spend becomes visible after it (facts/prisma.md section 6)
 
 
-def place(_draft: Draft) -> Placement:
+def place(draft: Draft) -> Placement:
+    logs_page.refuse(draft)
     return Placement("native", "LiteLLM as a process of this machine.")
 
 
@@ -170,7 +171,6 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     `general_settings.database_url` is left out: the migrations, the seeder and the workers all use DATABASE_URL, and
     two words for one thing would part them (seed 003 names a host of a container network there).
     """
-    del config
     address = ("general_settings", "database_url")
     wanted = [Setting(address, None, "not used, DATABASE_URL counts", "remove")]
     if is_loopback(stack.choices.text("bind")):
@@ -183,13 +183,15 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
         # user. A worker that has read it refuses the admin UI's requests for a minute (LiteLLM 1.106.2).
         member = ("general_settings", "disable_auto_add_proxy_admin_to_teams")
         wanted.append(Setting(member, value=True, reason="the admin is no member of each team"))
-    return tuple(wanted)
+    return (*wanted, *logs_page.settings(stack, config))
 
 
-def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
-    if not section(config, "general_settings").get("database_url"):
-        return ""
-    return "general_settings.database_url in the config has no effect: put the address into DATABASE_URL in .env."
+def unused(stack: Stack, config: Mapping[str, Any]) -> str:
+    notes = [logs_page.note(stack, config)]
+    if section(config, "general_settings").get("database_url"):
+        where = "put the address into DATABASE_URL in .env"
+        notes.append(f"general_settings.database_url in the config has no effect: {where}.")
+    return " ".join(note for note in notes if note)
 
 
 def processes(stack: Stack) -> tuple[Process, ...]:
