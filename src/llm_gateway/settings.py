@@ -29,6 +29,7 @@ _PORTS = (
     ("redisPort", 6379, "Port of Redis or Valkey, when the kit runs it."),
     ("presidioAnalyzerPort", 5001, "Port of Presidio's analyzer, when the kit runs it."),
     ("presidioAnonymizerPort", 5002, "Port of Presidio's anonymizer, when the kit runs it."),
+    ("probePort", 4099, "Port on loopback where llm-gateway verify answers its own model while it runs."),
 )
 
 SETTINGS: tuple[Choice, ...] = (

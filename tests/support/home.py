@@ -271,7 +271,7 @@ def home(
     share: bool = True,
     config: Path | None = DEMO,
 ) -> Iterator[Home]:
-    """A fresh home with three free ports; stopped and removed in the end.
+    """A fresh home with free ports; stopped and removed in the end.
 
     Args:
         flags: `NAME=value` environment variables for every command.
@@ -288,13 +288,14 @@ def home(
     root.mkdir()
     if share:
         (root / "venvs").symlink_to(shared_venvs())
-    gateway, postgres, redis = free_ports(3)
+    gateway, postgres, redis, probe = free_ports(4)
     environ = {
         **clean_environ(),
         "LLM_GATEWAY_HOME": str(root),
         "LLM_GATEWAY_GATEWAY_PORT": str(gateway),
         "LLM_GATEWAY_POSTGRES_PORT": str(postgres),
         "LLM_GATEWAY_REDIS_PORT": str(redis),
+        "LLM_GATEWAY_PROBE_PORT": str(probe),
         "LLM_GATEWAY_WORKERS": "1",
         "LLM_GATEWAY_ENABLE_LANGFUSE": "false",
         **({"LLM_GATEWAY_CONFIG_FILE": str(config)} if config else {}),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from llm_gateway.names import PROBE
 from llm_gateway.services import wiring
 from llm_gateway.services.base import Placement
 from llm_gateway.services.callbacks import named
@@ -241,7 +242,7 @@ def test_the_writer_writes_where_it_is_told(tmp_path):
     target = tmp_path / "elsewhere.yaml"
     changes = wiring.write_effective(stack, target)
     assert yaml.safe_load(target.read_text(encoding="utf-8")) == wiring.effective_config(stack)[0]
-    assert [change.operation for change in changes] == ["remove", "set"]
+    assert ("remove", ("general_settings", "database_url")) in [(c.operation, c.path) for c in changes]
     assert target.stat().st_mode & 0o777 == 0o600
 
 
@@ -319,9 +320,10 @@ def test_upstreams_of_this_machine_are_called_by_the_hosts_address_from_a_contai
         ]
     }
     stack = stack_for(tmp_path, config, process={"LOCAL_BASE": "http://[::1]:9000/v1"})
-    assert wiring.effective_config(stack)[0]["model_list"] == config["model_list"]
+    *models, probe = wiring.effective_config(stack)[0]["model_list"]
+    assert (models, probe["model_name"]) == (config["model_list"], PROBE)
     result, changes = wiring.effective_config(in_container(stack))
-    assert [entry["litellm_params"] for entry in result["model_list"]] == [
+    assert [entry["litellm_params"] for entry in result["model_list"][:-1]] == [
         {"model": "openai/a", "api_base": "http://host.docker.internal:8000/v1"},
         {"model": "openai/b", "base_url": "http://host.docker.internal:8001/v1"},
         {"model": "ollama_chat/c", "api_base": "http://host.docker.internal:11434"},

@@ -35,10 +35,14 @@ VERBS = (
     "connect",
     "lint",
     "config",
+    "verify",
     "doctor",
     "exec",
     "down",
 )
+
+
+_SHOWS_ERRORS = {"doctor", "verify"}  # their text has them already
 
 
 class _Verbs(click.Group):
@@ -87,7 +91,7 @@ class Call:
         for warning in () if result.told else result.warnings:
             click.echo(f"! {warning}", err=True)
         for problem in result.errors:
-            if result.verb != "doctor":
+            if result.verb not in _SHOWS_ERRORS:
                 click.echo(show(problem), err=True)
 
     def finish(self, result: Result) -> None:

@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llm_gateway.names import INTERNAL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 Outcome = Literal["created", "unchanged", "changed"]
 TEAM, USER, CUSTOMER, BUDGET = "llm-gateway-team", "llm-gateway-user", "llm-gateway-customer", "llm-gateway-budget"
 KEY_ALIAS = "llm-gateway-key"
-_MARK = {"managed_by": "llm-gateway"}
+MANAGED = {"managed_by": "llm-gateway"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,12 @@ class Wanted:
 
 def wanted(virtual_key: str) -> tuple[Wanted, ...]:
     """The seeded objects, in the order in which they refer to each other."""
-    return (_budget(), _team(), _user(), _customer(), _key(virtual_key))
+    return (_budget(), _team(TEAM), _user(USER, TEAM), _customer(CUSTOMER, BUDGET), _key(virtual_key))
+
+
+def internal() -> tuple[Wanted, ...]:
+    """Team, user and customer of the kit's own calls, without limits."""
+    return (_team(INTERNAL), _user(INTERNAL, INTERNAL), _customer(INTERNAL))
 
 
 def apply(api: AdminApi, objects: tuple[Wanted, ...], *, dry_run: bool = False) -> list[Report]:
@@ -104,53 +111,53 @@ def _budget() -> Wanted:
     )
 
 
-def _team() -> Wanted:
-    fields = {"team_alias": TEAM, "metadata": _MARK}
+def _team(team: str) -> Wanted:
+    fields = {"team_alias": team, "metadata": MANAGED}
 
     def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
-        return _first(api.send("GET", "/v2/team/list", params={"team_id": TEAM})["teams"])
+        return _first(api.send("GET", "/v2/team/list", params={"team_id": team})["teams"])
 
     return Wanted(
         "team",
-        TEAM,
+        team,
         read=read,
-        create=lambda api: api.send("POST", "/team/new", json={"team_id": TEAM, **fields}),
-        update=lambda api, change: api.send("POST", "/team/update", json={"team_id": TEAM, **change}),
-        fields={"team_alias": TEAM},
+        create=lambda api: api.send("POST", "/team/new", json={"team_id": team, **fields}),
+        update=lambda api, change: api.send("POST", "/team/update", json={"team_id": team, **change}),
+        fields={"team_alias": team},
     )
 
 
-def _user() -> Wanted:
-    fields = {"user_alias": USER, "user_role": "internal_user"}
+def _user(user: str, team: str) -> Wanted:
+    fields = {"user_alias": user, "user_role": "internal_user"}
 
     def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
-        return _first(api.send("GET", "/user/list", params={"user_ids": USER})["users"])
+        return _first(api.send("GET", "/user/list", params={"user_ids": user})["users"])
 
-    body = {"user_id": USER, **fields, "teams": [TEAM], "metadata": _MARK, "auto_create_key": False}
+    body = {"user_id": user, **fields, "teams": [team], "metadata": MANAGED, "auto_create_key": False}
     return Wanted(
         "user",
-        USER,
+        user,
         read=read,
         create=lambda api: api.send("POST", "/user/new", json=body),
-        update=lambda api, change: api.send("POST", "/user/update", json={"user_id": USER, **change}),
+        update=lambda api, change: api.send("POST", "/user/update", json={"user_id": user, **change}),
         fields=fields,
     )
 
 
-def _customer() -> Wanted:
+def _customer(customer: str, budget: str | None = None) -> Wanted:
     def read(api: AdminApi, before: Sequence[Report]) -> Mapping[str, Any] | None:
         if all(report.outcome == "created" for report in before):
             # The gateway is new to the kit, so it has few customers; an old one may have thousands.
-            return next((c for c in api.send("GET", "/customer/list") if c["user_id"] == CUSTOMER), None)
-        answer = api.find("GET", "/customer/info", not_there=(400, 404), params={"end_user_id": CUSTOMER})
+            return next((c for c in api.send("GET", "/customer/list") if c["user_id"] == customer), None)
+        answer = api.find("GET", "/customer/info", not_there=(400, 404), params={"end_user_id": customer})
         return dict(answer) if answer else None
 
     return Wanted(
         "customer",
-        CUSTOMER,
+        customer,
         read=read,
-        create=lambda api: api.send("POST", "/customer/new", json={"user_id": CUSTOMER, "budget_id": BUDGET}),
-        update=lambda api, change: api.send("POST", "/customer/update", json={"user_id": CUSTOMER, **change}),
+        create=lambda api: api.send("POST", "/customer/new", json={"user_id": customer, "budget_id": budget}),
+        update=lambda api, change: api.send("POST", "/customer/update", json={"user_id": customer, **change}),
     )
 
 
@@ -163,7 +170,7 @@ def _key(virtual_key: str) -> Wanted:
 
     def create(api: AdminApi) -> object:
         _retire_older_keys(api)
-        return api.send("POST", "/key/generate", json={"key": virtual_key, **fields, "metadata": _MARK})
+        return api.send("POST", "/key/generate", json={"key": virtual_key, **fields, "metadata": MANAGED})
 
     return Wanted(
         "key",
@@ -178,6 +185,6 @@ def _key(virtual_key: str) -> Wanted:
 def _retire_older_keys(api: AdminApi) -> None:
     """Free the alias when LLM_GATEWAY_VIRTUAL_KEY was changed: the key that had it is the kit's own old one."""
     listed = api.send("GET", "/key/list", params={"key_alias": KEY_ALIAS, "return_full_object": "true"})
-    old = [key["token"] for key in listed.get("keys", []) if (key.get("metadata") or {}) == _MARK]
+    old = [key["token"] for key in listed.get("keys", []) if (key.get("metadata") or {}) == MANAGED]
     if old:
         api.send("POST", "/key/delete", json={"keys": old})

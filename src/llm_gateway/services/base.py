@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from llm_gateway.paths import Home
     from llm_gateway.probes import Deadline, Probe
     from llm_gateway.progress import Progress, Step
+    from llm_gateway.proofs.base import Evidence
+    from llm_gateway.proofs.bench import Bench
 
 Where = Literal["native", "docker", "external", "off", "unavailable"]
 
@@ -218,6 +220,40 @@ class Check:
     at_start: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why a capability is not to be proven here.
+
+    Attributes:
+        state: `off`, nobody asked for it; `unavailable`, it was asked for and cannot be had here.
+        reason: one sentence.
+        next: for `unavailable`: what to do about it.
+    """
+
+    state: Literal["off", "unavailable"]
+    reason: str
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What `verify` shows of a service: real calls, and what came of them read back.
+
+    Attributes:
+        capability: its name on the command line.
+        title: what is shown, a few words.
+        absent: why it is not to be proven with this stack and effective config, None when it is.
+        prove: makes the calls; raises NotProven with the cause and the next command.
+        deep: only with `--deep`, alone, after the others: it disturbs the gateway.
+    """
+
+    capability: str
+    title: str
+    absent: Callable[[Stack, Mapping[str, Any]], Absent | None]
+    prove: Callable[[Bench], Evidence]
+    deep: bool = False
+
+
 def _nothing(_run: Run) -> None:
     return None
 
@@ -258,4 +294,5 @@ class Service:
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
     unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()
+    proofs: tuple[Proof, ...] = ()
     start_early: bool = False

@@ -22,8 +22,9 @@ from llm_gateway.prisma_wasm import migrate
 from llm_gateway.prisma_wasm.install import prepare_client
 from llm_gateway.probes import HttpProbe
 from llm_gateway.requirements import requirements
-from llm_gateway.services import logs_page, postgres
+from llm_gateway.services import logs_page, postgres, probe_model
 from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Secret, Service, Setting, Stack
+from llm_gateway.services.gateway_proofs import GATEWAY_PROOFS
 from llm_gateway.services.network import network
 from llm_gateway.services.wiring import write_effective
 from llm_gateway.settings import is_loopback
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from llm_gateway.paths import Home
 
 _FLUSH_SECONDS = 5  # LiteLLM's default is 10 or more; spend becomes visible after it (facts/prisma.md section 6)
+KEYS_CACHED = 5  # seconds for which a worker believes what it read of a key
 
 
 def place(draft: Draft) -> Placement:
@@ -183,7 +185,11 @@ def settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
         # user. A worker that has read it refuses the admin UI's requests for a minute (LiteLLM 1.106.2).
         member = ("general_settings", "disable_auto_add_proxy_admin_to_teams")
         wanted.append(Setting(member, value=True, reason="the admin is no member of each team"))
-    return (*wanted, *logs_page.settings(stack, config))
+    if stack.runs("postgres") and stack.workers > 1:
+        # /key/delete tells no other worker (LiteLLM 1.106.2; other changes of a key it does tell, through Redis).
+        cached = ("general_settings", "user_api_key_cache_ttl")
+        wanted.append(Setting(cached, KEYS_CACHED, "a deleted key ends within seconds on every worker, not a minute"))
+    return (*wanted, *probe_model.settings(stack), *logs_page.settings(stack, config))
 
 
 def unused(stack: Stack, config: Mapping[str, Any]) -> str:
@@ -268,7 +274,7 @@ GATEWAY = Service(
     title="Gateway",
     place=place,
     needs=("postgres", "redis"),
-    ports=(Port("gatewayPort", "the gateway"),),
+    ports=(Port("gatewayPort", "the gateway"), Port(probe_model.PORT, "llm-gateway verify")),
     secrets=(
         Secret("LITELLM_MASTER_KEY", credentials.MASTER_KEY, credentials.key),
         Secret("LITELLM_SALT_KEY", None, credentials.key),
@@ -285,5 +291,6 @@ GATEWAY = Service(
         Check("D221", "LiteLLM's query engine starts", database.query_engine),
         Check("D222", "The salt key is the database's", database.salt),
     ),
+    proofs=GATEWAY_PROOFS,
     start_early=True,
 )

@@ -1,0 +1,24 @@
+"""Reading the gateway's answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def body_of(answer: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object; empty when it is none."""
+    try:
+        value = answer.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def said(answer: httpx.Response) -> str:
+    """What an error answer says, in one line."""
+    error = body_of(answer).get("error", answer.text)
+    text = error.get("message", error) if isinstance(error, dict) else error
+    return " ".join(str(text).split())[:300]

@@ -1,0 +1,56 @@
+"""The models of a running gateway, as it describes them itself: those of the config and those added in the UI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llm_gateway.model_config.lint.rules.network import is_private
+from llm_gateway.names import PROBE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LOCAL_PROVIDERS = ("ollama/", "ollama_chat/", "vllm/", "hosted_vllm/", "lm_studio/", "llamafile/")
+_PRICES = ("input_cost_per_token", "output_cost_per_token", "input_cost_per_second", "output_cost_per_image")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model.
+
+    Attributes:
+        name: what applications call it.
+        mode: chat, embedding, …
+        vision: does it take images?
+        paid: does a call cost money, as far as one can tell?
+    """
+
+    name: str
+    mode: str
+    vision: bool
+    paid: bool
+
+
+def read(entries: Iterable[Mapping[str, Any]]) -> tuple[Model, ...]:
+    """The models of `GET /v1/model/info` that can be asked by name, each name once, in the config's order."""
+    found: dict[str, Model] = {}
+    for entry in entries:
+        name = str(entry.get("model_name") or "")
+        params, info = entry.get("litellm_params") or {}, entry.get("model_info") or {}
+        if name and "*" not in name and name != PROBE:
+            model = Model(name, str(info.get("mode") or "chat"), bool(info.get("supports_vision")), _paid(params, info))
+            found.setdefault(name, model)
+    return tuple(found.values())
+
+
+def _paid(params: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+    """Not when it is canned, free by its price, or on a machine of one's own without a price."""
+    if params.get("mock_response") is not None:
+        return False
+    prices = [info[name] for name in _PRICES if info.get(name) is not None]
+    if prices:
+        return any(price > 0 for price in prices)
+    host = urlsplit(str(params.get("api_base") or "")).hostname or ""
+    return not (is_private(host) if host else str(params.get("model")).startswith(_LOCAL_PROVIDERS))

@@ -1,0 +1,75 @@
+"""Proof of virtual keys: a key works, only for its models, and not any more once it is revoked."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from llm_gateway.names import PROBE
+from llm_gateway.proofs.answers import said
+from llm_gateway.proofs.base import Evidence, NotProven
+
+if TYPE_CHECKING:
+    import httpx
+
+    from llm_gateway.proofs.bench import Bench
+
+_ENDS_WITHIN = 10.0  # seconds; a worker may believe in a key for services.gateway.KEYS_CACHED
+_IN_A_ROW = 4  # refusals for each worker: which of them answers is chance
+
+
+def prove(bench: Bench) -> Evidence:
+    """Make a key for the probe alone, use it, ask it for more, revoke it."""
+    key = bench.key(models=[PROBE])
+    _expect(bench.chat(f"key {bench.nonce()}", key=key), 200, "A new key")
+    other = next((model.name for model in bench.catalogue()), "another-model")
+    refused = bench.chat(f"key {bench.nonce()}", key=key, model=other)
+    if refused.status_code == 200:
+        raise NotProven(
+            f"A key for {PROBE} alone was answered by {other}.",
+            cause="The config lets every key use that model (an access group or a fallback).",
+            next="llm-gateway plan shows what the config holds",
+        )
+    _expect(bench.chat(f"key {bench.nonce()}", key="sk-nobody-has-this-key"), 401, "An unknown key")
+    bench.revoke(key)
+    seconds = _until_refused(bench, key)
+    text = f"a key works, {other} is not for it ({refused.status_code}), revoked it ends within {seconds:.1f} s"
+    return Evidence(text, {"other_model_status": refused.status_code, "revoked_after_seconds": round(seconds, 2)})
+
+
+def _expect(answer: httpx.Response, status: int, what: str) -> None:
+    if answer.status_code != status:
+        raise NotProven(
+            f"{what} was answered with {answer.status_code}: {said(answer)}",
+            cause="The database does not hold what LiteLLM was told, or a hook of the config decides about keys.",
+            next="llm-gateway logs gateway",
+        )
+
+
+def _until_refused(bench: Bench, key: str) -> float:
+    """Seconds until every worker refuses the key, as far as calls by chance can tell."""
+    began = time.monotonic()
+    needed, row = _IN_A_ROW * bench.stack.workers, 0
+    last: float = 0.0
+    row_began = began
+
+    def ended() -> bool:
+        nonlocal row, last, row_began
+        last = time.monotonic()
+        row_began = row_began if row else last
+        refused = bench.chat(f"revoked {bench.nonce()}", key=key).status_code == 401
+        row = row + 1 if refused else 0
+        return row >= needed
+
+    bench.until(ended, seconds=_ENDS_WITHIN, otherwise=_still_works)
+    return row_began - began
+
+
+def _still_works() -> NotProven:
+    data: dict[str, Any] = {"seconds": _ENDS_WITHIN}
+    return NotProven(
+        f"A revoked key is still accepted after {_ENDS_WITHIN:.0f} s.",
+        cause="The workers keep what they read of a key: general_settings.user_api_key_cache_ttl, by default 60 s.",
+        next="Set it to 5 in the config, or leave out --as-is: the kit sets it",
+        data=data,
+    )
