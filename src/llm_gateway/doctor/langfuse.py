@@ -66,22 +66,33 @@ def problem(
     """
     import httpx  # noqa: PLC0415 - 0.1 s that every verb would pay
 
-    base = with_scheme(host).rstrip("/")
-    shown = address(base)
+    shown = address(with_scheme(host).rstrip("/"))
     try:
-        with httpx.Client(
-            base_url=base,
-            auth=(public_key, secret_key),
-            timeout=_SECONDS,
-            trust_env=False,
-            proxy=_proxy(base, environ),
-            verify=_certificates(environ),
-        ) as client:
+        with opened(host, public_key, secret_key, environ=environ) as client:
             found = _of_the_project(shown, client.get("/api/public/projects"), seeded)
             return found or _of_the_route(shown, client)
     # ImportError: a SOCKS proxy, for which httpx wants another package.
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError, ImportError) as error:
         return _unreachable(shown, without_credentials(str(error)) or type(error).__name__)
+
+
+def opened(host: str, public_key: str, secret_key: str, *, environ: Mapping[str, str]) -> httpx.Client:
+    """A client at a Langfuse server that goes the gateway's way; arguments as for `problem`.
+
+    Raises:
+        ValueError, OSError, ImportError: no such address, no such certificates, a kind of proxy that is not known.
+    """
+    import httpx  # noqa: PLC0415 - see problem
+
+    base = with_scheme(host).rstrip("/")
+    return httpx.Client(
+        base_url=base,
+        auth=(public_key, secret_key),
+        timeout=_SECONDS,
+        trust_env=False,
+        proxy=_proxy(base, environ),
+        verify=_certificates(environ),
+    )
 
 
 def _proxy(url: str, environ: Mapping[str, str]) -> str | None:

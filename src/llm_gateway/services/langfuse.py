@@ -12,9 +12,11 @@ from llm_gateway import credentials
 from llm_gateway.doctor import langfuse as doctor
 from llm_gateway.dotenv import Line
 from llm_gateway.model_config.redaction import address
+from llm_gateway.proofs.tracing import prove
 from llm_gateway.services import langfuse_init
-from llm_gateway.services.base import Check, Placement, Service, Setting
+from llm_gateway.services.base import Absent, Check, Placement, Proof, Service, Setting
 from llm_gateway.services.callbacks import SECTION, named
+from llm_gateway.services.gateway_proofs import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,6 +120,17 @@ def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
     )
 
 
+def not_to_be_proven(stack: Stack, config: Mapping[str, Any]) -> Absent | None:
+    """Why `verify` shows no trace with this stack: there is no Langfuse, or nothing to send without cost."""
+    placement = stack.placements["langfuse"]
+    if placement.where == "off":
+        return Absent("off", placement.reason)
+    if not placement.runs:
+        return Absent("unavailable", placement.reason, placement.next)
+    # A config that names no callback is not proven, which is worth more than that the probe is missing.
+    return without_probe(stack, config) if _is_named(config) else None
+
+
 LANGFUSE = Service(
     id="langfuse",
     title="Langfuse",
@@ -127,4 +140,5 @@ LANGFUSE = Service(
     gateway_settings=gateway_settings,
     unused=unused,
     checks=(Check("D213", "Langfuse takes the traces", doctor.keys, at_start=True),),
+    proofs=(Proof("tracing", "a call is read back from Langfuse, and a refused one", not_to_be_proven, prove),),
 )
