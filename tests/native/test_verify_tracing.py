@@ -197,27 +197,18 @@ def test_a_trace_that_is_not_as_it_should_be(
     assert (outcome["state"], says in outcome["text"]) == ("not proven", True), outcome
 
 
-def test_a_config_without_the_callback(traced: Traced) -> None:
-    traced.home.ask("restart", "--as-is")
-    outcome = traced.proof()
-    assert (outcome["state"], "names no callback" in outcome["text"]) == ("not proven", True), outcome
-    assert "--no-as-is" in outcome["next"]
-
-
 def test_a_langfuse_package_of_another_major_fails_every_request_and_is_named(traced: Traced, tmp_path: Path) -> None:
     newer = tmp_path / "langfuse-5.0.4.dist-info"
     newer.mkdir()
     (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: langfuse\nVersion: 5.0.4\n", encoding="utf-8")
     path = {"PYTHONPATH": f"{tmp_path}:{traced.home.environ['PYTHONPATH']}"}
-    traced.home.ask("restart", "--no-as-is", "--force", variables=path)
+    traced.home.ask("restart", "--force", variables=path)
     outcome = traced.home.ask("verify", "tracing", code=1, variables=path)["data"]["capabilities"][0]
     assert "Every request fails with 500" in outcome["text"], outcome
     assert "version 5.0.4" in outcome["cause"]
     assert "langfuse>=4.7,<5" in outcome["next"]
 
 
-def test_a_server_that_is_gone_and_one_that_nobody_asked_for(traced: Traced) -> None:
+def test_a_server_that_is_gone(traced: Traced) -> None:
     traced.stop.close()
     assert "No Langfuse answers at" in traced.proof()["text"]
-    traced.home.ask("restart", "--no-enable-langfuse", "--no-as-is")
-    assert traced.proof()["state"] == "off"

@@ -1,0 +1,57 @@
+"""The proof of tracing where no call is needed: what is off, unavailable, or certainly lost."""
+
+from hashlib import sha256
+from types import SimpleNamespace
+
+import pytest
+
+from llm_gateway.proofs import tracing
+from llm_gateway.proofs.base import NotProven
+from llm_gateway.services.base import Placement
+from llm_gateway.services.langfuse import not_to_be_proven
+
+TRACED = {"litellm_settings": {"success_callback": ["langfuse"]}}
+
+
+def stack(where, *, as_is=False, **values):
+    placement = Placement(where, "why", "what to do" if where == "unavailable" else "")
+    return SimpleNamespace(
+        placements={"langfuse": placement},
+        values=values,
+        choices=SimpleNamespace(flag=lambda name: as_is and name == "asIs"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "as_is", "config", "state"),
+    [
+        ("off", False, TRACED, "off"),
+        ("unavailable", False, TRACED, "unavailable"),
+        ("external", False, TRACED, None),
+        ("external", True, TRACED, "unavailable"),
+        ("external", True, {}, None),
+    ],
+)
+def test_where_it_is_to_be_proven(where, as_is, config, state):
+    absent = not_to_be_proven(stack(where, as_is=as_is), config)
+    assert (absent and absent.state) == state
+    assert absent is None or bool(absent.next) == (state == "unavailable")
+
+
+def test_a_config_without_the_callback_loses_every_trace():
+    with pytest.raises(NotProven) as lost:
+        tracing.prove(SimpleNamespace(stack=stack("external", as_is=True), config={}))
+    assert "names no callback" in lost.value.message
+    assert "--no-as-is" in lost.value.next
+
+
+def test_variables_of_the_config_count():
+    config = {**TRACED, "environment_variables": {"LANGFUSE_MOCK": "true"}}
+    with pytest.raises(NotProven, match="LANGFUSE_MOCK=true"):
+        tracing.prove(SimpleNamespace(stack=stack("external"), config=config))
+
+
+def test_only_ids_that_are_kept_are_used():
+    kept = {tracing._trace_id({"LANGFUSE_SAMPLE_RATE": "0.05"}) for _ in range(20)}
+    rate = 0.05 * 2**64
+    assert all(int.from_bytes(sha256(one.bytes).digest()[:8], "big") < rate for one in kept)
