@@ -129,9 +129,7 @@ def validate(values: Mapping[str, str]) -> None:
         InputError: E370 to E377.
     """
     said = {name: value for name, value in values.items() if value}
-    _together(said, _SEEDED_KEYS, "E373", "One of the project's two keys alone is not seeded.")
-    _together(said, KEYS, "E373", "A key is of use with the other alone.")
-    _together(said, _USER, "E372", "A user needs both.")
+    _pairs(said)
     _user(said)
     _gate(said)
     _server(said)
@@ -154,16 +152,29 @@ def refuse_bad_numbers(values: Mapping[str, str]) -> None:
             )
 
 
-def _together(said: Mapping[str, str], names: tuple[str, str], code: str, why: str) -> None:
-    missing = [name for name in names if name not in said]
-    if len(missing) == 1:
-        (there,) = set(names) - set(missing)
+def _pairs(said: Mapping[str, str]) -> None:
+    for names in (_SEEDED_KEYS, KEYS):
+        there, missing = _halves(said, names)
+        if there and missing:
+            raise InputError(
+                "E373",
+                f"{there[0]} is set, and {missing[0]} is not.",
+                cause="A public key is of use with its secret key only, and Langfuse seeds both or none.",
+                next=f"Set {missing[0]} in .env, too, or remove {there[0]}: a new pair is drawn",
+            )
+    there, missing = _halves(said, _USER)
+    if there and missing:
         raise InputError(
-            code,
-            f"{there} is set, and {missing[0]} is not.",
-            cause=why,
-            next=f"Set {missing[0]} in .env, too, or remove {there}",
+            "E372",
+            f"{there[0]} is set, and {missing[0]} is not.",
+            cause="Langfuse makes its first user from both.",
+            next=f"Set {missing[0]} in .env, too, or remove {there[0]}",
         )
+
+
+def _halves(said: Mapping[str, str], names: tuple[str, str]) -> tuple[list[str], list[str]]:
+    """Which of the two are set, and which are not."""
+    return [name for name in names if name in said], [name for name in names if name not in said]
 
 
 def _user(said: Mapping[str, str]) -> None:
