@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from llm_gateway.hooks import unmasked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -95,6 +97,7 @@ def apply(sections: ConfigSections, settings: WorkerSettings) -> None:
     from litellm.proxy.common_utils import banner  # noqa: PLC0415
 
     environment = os.environ
+    unmasked.install()
     banner.show_banner = lambda: None  # eight lines per worker, without a switch
     if environment.get("DO_NOT_TRACK") != "0":
         _ask_for_no_release()
