@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Write the generated parts of README.md and docs/: options, settings, verbs, doctor checks, lint rules, error codes.
+"""Write the generated parts of README.md and docs/.
 
+Options, settings, verbs, doctor checks, capabilities, lint rules, error codes.
 `--check` writes nothing and exits 1 when something is stale; a test calls it.
 """
 
@@ -20,6 +21,7 @@ from llm_gateway.cli.app import VERBS  # noqa: E402
 from llm_gateway.doctor.runner import all_checks  # noqa: E402
 from llm_gateway.model_config.lint.registry import load_rules  # noqa: E402
 from llm_gateway.options import options  # noqa: E402
+from llm_gateway.proofs.runner import all_proofs  # noqa: E402
 from llm_gateway.settings import SETTINGS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -57,6 +59,12 @@ def checks() -> str:
     """The doctor's checks."""
     rows = [(check.id, check.severity, check.title) for check in sorted(all_checks(), key=lambda check: check.id)]
     return table(("id", "severity", "what is looked at"), rows)
+
+
+def capabilities() -> str:
+    """What `verify` can prove."""
+    rows = [(f"`{p.capability}`", p.title, "only with `--deep`" if p.deep else "") for p in all_proofs()]
+    return table(("capability", "what is shown", ""), rows)
 
 
 def rules() -> str:
@@ -108,6 +116,7 @@ PARTS = {
     "settings": lambda: choices(SETTINGS),
     "verbs": verbs,
     "checks": checks,
+    "capabilities": capabilities,
     "rules": rules,
     "errors": errors,
 }

@@ -46,6 +46,8 @@ mypy --no-error-summary
 # There is no wheel of shellcheck for Linux on arm64.
 ! command -v shellcheck >/dev/null || shellcheck --external-sources scripts/*.sh .ci/run
 if [ -n "$selection" ]; then
+	# Two at a time, each file in one of them; a file or two named by hand show their output as it comes.
+	[ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ] || set -- --numprocesses=2 --dist=loadfile "$@"
 	exec python -m pytest ${marks:+-m "$marks"} "$@" "$selection"
 fi
 exec python -m pytest ${marks:+-m "$marks"} "$@"

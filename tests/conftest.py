@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -15,7 +17,6 @@ from support.leftovers import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # A busy machine is no counterexample.
 settings.register_profile("kit", deadline=None)
@@ -28,11 +29,39 @@ _PREFIXES = ("LLM_GATEWAY_", "LITELLM_", "LANGFUSE_", "REDIS_", "DATABASE_", "PR
 _NAMES = ("DATABASE_URL", "OPENAI_API_KEY", "STORE_MODEL_IN_DB", "UI_USERNAME", "UI_PASSWORD")
 
 
+# Where homes of all processes of a run find what is expensive to install; see support.home.shared_venvs.
+_VENVS = "LLMGW_TEST_VENVS"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if unknown := unknown_requirements():
         raise pytest.UsageError(f"{REQUIRE} names {sorted(unknown)}; known are {sorted(PROBES)} and `all`")
-    config.stash[_WATCH] = watch = Watch()
-    watch.begin()
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker:
+        directory = tempfile.mkdtemp(prefix="kit-test-venvs-", dir="/tmp")
+        Path(directory).chmod(0o755)
+        os.environ[_VENVS] = directory
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    config.stash[_LEFT] = []
+    # With several processes each watches over what it starts itself.
+    if is_worker or not getattr(config.option, "numprocesses", None):
+        config.stash[_WATCH] = watch = Watch()
+        watch.begin()
+
+
+class Nodes:
+    """What the processes of a parallel run report; only there does pytest know this hook."""
+
+    def __init__(self, left: list[str]) -> None:
+        self._left = left
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._left += getattr(node, "workeroutput", {}).get("left", ["what a process that crashed had started"])
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.pluginmanager.register(Nodes(session.config.stash[_LEFT]))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -71,9 +100,13 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    watch = session.config.stash[_WATCH]
-    left = session.config.stash[_LEFT] = watch.left()
-    watch.end()
+    left = session.config.stash[_LEFT]
+    watch = session.config.stash.get(_WATCH, None)
+    if watch:
+        left += watch.left()
+        watch.end()
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left"] = left
     if left and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -33,6 +33,7 @@ IDLE = {
     "logs": (["gateway"], 0),
     "seed": ([], 3),
     "lint": ([str(DEMO)], 0),
+    "verify": ([], 3),
     "config": (["models", str(DEMO)], 0),
     "connect": ([], 0),
     "doctor": ([], 0),

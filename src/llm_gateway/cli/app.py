@@ -91,7 +91,7 @@ class Call:
         for warning in () if result.told else result.warnings:
             click.echo(f"! {warning}", err=True)
         for problem in result.errors:
-            if result.verb not in _SHOWS_ERRORS:
+            if not (result.text and result.verb in _SHOWS_ERRORS):
                 click.echo(show(problem), err=True)
 
     def finish(self, result: Result) -> None:

@@ -250,7 +250,8 @@ def _judged(answers: list[_Answered]) -> Evidence:
     wrong = [failure for failure in failures if not isinstance(failure, ProviderDown)]
     if wrong or not good:
         raise (wrong or failures)[0]
-    lines = [f"{a.name} in {a.milliseconds} ms, {a.tokens} tokens" for a in good] + [f.message for f in failures]
+    tokens = {a.name: f", {a.tokens} tokens" if a.tokens else "" for a in good}
+    lines = [f"{a.name} in {a.milliseconds} ms{tokens[a.name]}" for a in good] + [f.message for f in failures]
     data = {a.name: {"milliseconds": a.milliseconds, "tokens": a.tokens} for a in good}
     return Evidence("; ".join(lines), {"models": data, "down": [failure.message for failure in failures]})
 

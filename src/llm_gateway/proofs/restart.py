@@ -32,7 +32,7 @@ def prove(bench: Bench) -> Evidence:
     after = _spend(bench, key)
     if after < before:
         raise NotProven(
-            f"The key's spend was {before} $ before the restart and is {after} $ now.",
+            f"The key's spend was ${before} before the restart and is ${after} now.",
             cause="The database lost it.",
             next="llm-gateway doctor; llm-gateway logs postgres",
         )

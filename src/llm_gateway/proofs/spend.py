@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CALLS = 3
 _WITHIN = 15.0  # seconds; LiteLLM writes every services.gateway._FLUSH_SECONDS
 _DIGITS = Decimal("1e-9")
-COST = Decimal(str(INPUT_COST)) * PROMPT_TOKENS + Decimal(str(OUTPUT_COST)) * COMPLETION_TOKENS
+COST = (Decimal(str(INPUT_COST)) * PROMPT_TOKENS + Decimal(str(OUTPUT_COST)) * COMPLETION_TOKENS).normalize()
 
 
 def prove(bench: Bench) -> Evidence:
@@ -56,7 +56,7 @@ def _prove(bench: Bench, name: str) -> Evidence:
     bench.until(written, seconds=_WITHIN, otherwise=lambda: _differs(seen, expected))
     data: dict[str, Any] = {"dollars": str(expected), "calls": ids, **{f"{k}_dollars": str(v) for k, v in seen.items()}}
     seconds = time.monotonic() - began
-    return Evidence(f"{expected} $ for {_CALLS} calls on {', '.join(seen)}, after {seconds:.1f} s", data)
+    return Evidence(f"${expected} for {_CALLS} calls on {', '.join(seen)}, after {seconds:.1f} s", data)
 
 
 def _books(bench: Bench, key: str, name: str) -> dict[str, Decimal]:
@@ -82,10 +82,10 @@ def dollars(book: Mapping[str, Any]) -> Decimal:
 
 def _differs(seen: Mapping[str, Decimal], expected: Decimal) -> NotProven:
     wrong = {name: value for name, value in seen.items() if value != expected}
-    shown = ", ".join(f"{name} {value} $" for name, value in wrong.items())
+    shown = ", ".join(f"{name} ${value}" for name, value in wrong.items())
     nothing = not any(wrong.values())
     return NotProven(
-        f"{_CALLS} calls cost {expected} $, but LiteLLM wrote: {shown}.",
+        f"{_CALLS} calls cost ${expected}, but LiteLLM wrote: {shown}.",
         cause="LiteLLM does not write spend: the database is gone, or disable_spend_logs is set in the config."
         if nothing
         else "LiteLLM lost some of it, or counts with another price.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_gateway.names import PROBE
 from llm_gateway.proofs import keys, models, restart, spend
+from llm_gateway.services import probe_model
 from llm_gateway.services.base import Absent, Proof
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ def always(_stack: Stack, _config: Mapping[str, Any]) -> Absent | None:
     return None
 
 
-def without_probe(stack: Stack, _config: Mapping[str, Any]) -> Absent | None:
+def without_probe(_stack: Stack, config: Mapping[str, Any]) -> Absent | None:
     """Not shown where the probe model is missing."""
-    if not stack.choices.flag("asIs"):
+    if probe_model.is_in(config):
         return None
     return Absent(
         "unavailable",
-        f"--as-is leaves out {PROBE}, the model on which this is shown.",
+        f"The running config has no {PROBE}, the model on which this is shown: --as-is leaves it out.",
         next="llm-gateway restart --no-as-is",
     )
 

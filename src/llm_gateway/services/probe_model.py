@@ -12,6 +12,8 @@ from llm_gateway.names import INTERNAL, PROBE
 from llm_gateway.services.base import Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llm_gateway.services.base import Stack
 
 PORT = "probePort"
@@ -42,6 +44,11 @@ def entry(stack: Stack) -> dict[str, Any]:
             "output_cost_per_token": OUTPUT_COST,
         },
     }
+
+
+def is_in(config: Mapping[str, Any]) -> bool:
+    """Does an effective config have the probe? Not with `asIs`."""
+    return any(entry.get("model_name") == PROBE for entry in config.get("model_list") or [])
 
 
 def settings(stack: Stack) -> tuple[Setting, ...]:

@@ -54,6 +54,7 @@ def text(stack: Stack) -> str:
         ("Base URL", f"{stack.public_url}/v1"),
         ("Key", client_key(stack)),
         ("Log", str(stack.home.log("gateway"))),
+        ("Proof", "llm-gateway verify"),
     ]
     rows += [
         (BY_ID[id_].title, f"{placement.reason} {placement.next}")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from llm_gateway.errors import InputError, PreconditionError, Problem
+from llm_gateway.gateway.control import ask
 from llm_gateway.model_config.load import load
 from llm_gateway.proofs import models, runner
 from llm_gateway.proofs.bench import opened
 from llm_gateway.proofs.capture import capturing
 from llm_gateway.results import Result
 from llm_gateway.services.probe_model import PORT
+from llm_gateway.services.registry import BY_ID
 from llm_gateway.verbs.context import running_stack
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from llm_gateway.proofs.bench import Bench
     from llm_gateway.proofs.runner import Outcome
-    from llm_gateway.services.base import Proof
+    from llm_gateway.services.base import Proof, Stack
     from llm_gateway.verbs.context import Context
 
 _STATES = ("proven", "not proven", "unavailable", "off")
@@ -48,7 +51,8 @@ def verify(
 
     Raises:
         InputError: E701 no such capability or model.
-        PreconditionError: E700 nothing runs here, E702 the probe's port is taken, E704 another verify runs.
+        PreconditionError: E700 nothing runs here, E702 the probe's port is taken, E704 another verify runs, E706
+            the gateway or its database is away.
         GatewayError: E601, E602 the gateway cannot be used at all.
     """
     with _ready(context, names, deep=deep, only_models=only_models) as (bench, proofs):
@@ -102,7 +106,9 @@ def _ready(
             cause="No gateway runs in this home.",
             next="llm-gateway start",
         )
-    config = load(stack.home.effective_config)
+    _refuse_dead(stack)
+    served = ask(stack.home.socket("launcher.sock"))["config"]
+    config = load(Path(served))
     with (
         _alone(stack.home.state / "verify.lock"),
         capturing(stack.ports[PORT]) as capture,
@@ -110,6 +116,24 @@ def _ready(
     ):
         _refuse_unknown(bench, only_models)
         yield bench, proofs
+
+
+def _refuse_dead(stack: Stack) -> None:
+    """Nothing can be shown without the gateway and its database; what else is dead, the proofs say.
+
+    Raises:
+        PreconditionError: E706.
+    """
+    for id_ in ("gateway", "postgres"):
+        probe = BY_ID[id_].probe
+        reason = probe(stack)() if probe and stack.runs(id_) else ""
+        if reason:
+            raise PreconditionError(
+                "E706",
+                f"{BY_ID[id_].title} is not ready, so nothing can be verified: {reason}.",
+                cause="It was stopped, it crashed, or it is still starting.",
+                next=f"llm-gateway status; llm-gateway logs {id_}",
+            )
 
 
 def _chosen(names: Sequence[str], *, deep: bool) -> list[Proof]:
@@ -128,7 +152,7 @@ def _chosen(names: Sequence[str], *, deep: bool) -> list[Proof]:
 
 
 @contextmanager
-def _alone(path: Any) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[None]:
     lock = FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)
