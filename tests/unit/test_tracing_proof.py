@@ -5,42 +5,40 @@ from types import SimpleNamespace
 
 import pytest
 
+from llm_gateway.names import PROBE
 from llm_gateway.proofs import tracing
 from llm_gateway.proofs.base import NotProven
 from llm_gateway.services.base import Placement
 from llm_gateway.services.langfuse import not_to_be_proven
 
-TRACED = {"litellm_settings": {"success_callback": ["langfuse"]}}
+AS_IS = {"litellm_settings": {"success_callback": ["langfuse"]}}
+TRACED = {**AS_IS, "model_list": [{"model_name": PROBE}]}
 
 
-def stack(where, *, as_is=False, **values):
+def stack(where, **values):
     placement = Placement(where, "why", "what to do" if where == "unavailable" else "")
-    return SimpleNamespace(
-        placements={"langfuse": placement},
-        values=values,
-        choices=SimpleNamespace(flag=lambda name: as_is and name == "asIs"),
-    )
+    return SimpleNamespace(placements={"langfuse": placement}, values=values)
 
 
 @pytest.mark.parametrize(
-    ("where", "as_is", "config", "state"),
+    ("where", "config", "state"),
     [
-        ("off", False, TRACED, "off"),
-        ("unavailable", False, TRACED, "unavailable"),
-        ("external", False, TRACED, None),
-        ("external", True, TRACED, "unavailable"),
-        ("external", True, {}, None),
+        ("off", TRACED, "off"),
+        ("unavailable", TRACED, "unavailable"),
+        ("external", TRACED, None),
+        ("external", AS_IS, "unavailable"),
+        ("external", {}, None),
     ],
 )
-def test_where_it_is_to_be_proven(where, as_is, config, state):
-    absent = not_to_be_proven(stack(where, as_is=as_is), config)
+def test_where_it_is_to_be_proven(where, config, state):
+    absent = not_to_be_proven(stack(where), config)
     assert (absent and absent.state) == state
     assert absent is None or bool(absent.next) == (state == "unavailable")
 
 
 def test_a_config_without_the_callback_loses_every_trace():
     with pytest.raises(NotProven) as lost:
-        tracing.prove(SimpleNamespace(stack=stack("external", as_is=True), config={}))
+        tracing.prove(SimpleNamespace(stack=stack("external"), config={}))
     assert "names no callback" in lost.value.message
     assert "--no-as-is" in lost.value.next
 
