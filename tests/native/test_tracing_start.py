@@ -29,7 +29,7 @@ def test_the_one_line_adds_tracing_and_keys_that_are_refused_are_said(tmp_path: 
         started = made.run("start", "--detach")
         status = made.run("status")
         for said in (plan.stdout, started.stderr, started.stdout, status.stdout):
-            assert "Calls are not traced" in said
+            assert "calls are not traced" in said
             (line,) = set(LINE.findall(said))
         assert started.returncode == status.returncode == 0
 

@@ -34,20 +34,26 @@ class Server:
         self._values = dict(values)
         self.shown = address(with_scheme(values["LANGFUSE_HOST"]).rstrip("/"))
 
-    def trace(self, trace_id: str) -> list[dict[str, Any]]:
-        """What is shown of a trace by now, in the words of `_plain`; nothing while the server does not answer."""
+    def call(self, trace_id: str, session: str) -> list[dict[str, Any]]:
+        """What is shown of a call by now, in the words of `_plain`; nothing while the server does not answer.
+
+        The callback `langfuse_otel` takes a call's session over, and no id of a trace (LiteLLM 1.106.2).
+        """
         import httpx  # noqa: PLC0415 - a proof has it loaded, a plan need not
 
         host, public, secret = (self._values[f"LANGFUSE_{name}"] for name in ("HOST", "PUBLIC_KEY", "SECRET_KEY"))
         try:
             with doctor.opened(host, public, secret, environ=self._values) as client:
-                query = {"traceId": trace_id, "fields": _FIELDS}
-                answer = client.get("/api/public/v2/observations", params=query)
-                if answer.status_code == 404:
-                    return _of_version_3(client, trace_id)
-                return [_plain(item) for item in answer.raise_for_status().json()["data"]]
+                return _of(client, traceId=trace_id) or _of(client, sessionId=session)
         except (httpx.HTTPError, ValueError, KeyError, TypeError, OSError):
             return []
+
+
+def _of(client: httpx.Client, **wanted: str) -> list[dict[str, Any]]:
+    answer = client.get("/api/public/v2/observations", params={**wanted, "fields": _FIELDS})
+    if answer.status_code != 404:
+        return [_plain(item) for item in answer.raise_for_status().json()["data"]]
+    return _of_version_3(client, wanted["traceId"]) if "traceId" in wanted else []
 
 
 def _of_version_3(client: httpx.Client, trace_id: str) -> list[dict[str, Any]]:
@@ -62,6 +68,7 @@ def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
     cost = (item.get("costDetails") or {}).get("total", item.get("totalCost"))
     return {
         "id": item["id"],
+        "trace": item["traceId"],
         "type": item["type"],
         "level": item.get("level"),
         "message": item.get("statusMessage") or "",

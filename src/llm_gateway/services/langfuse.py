@@ -49,10 +49,10 @@ def place(draft: Draft) -> Placement:
         )
     return Placement(
         "unavailable",
-        "Calls are not traced: Langfuse's server runs in Docker only, and this gateway runs without it.",
+        "Langfuse's server needs Docker, which this gateway does without: calls are not traced.",
         next=(
             f"To trace to a Langfuse that you have: {_LINE} (or, to keep it, the three in {draft.home.env_link}). "
-            "Without tracing: --no-enable-langfuse"
+            "Without tracing: --no-enable-langfuse; prompts on LiteLLM's own Logs page: --store-prompts"
         ),
     )
 
