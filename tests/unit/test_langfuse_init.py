@@ -123,6 +123,14 @@ def test_what_the_server_would_not_start_with_is_refused(given, code, source):
     assert "short12" not in str(problem)
 
 
+@pytest.mark.parametrize("where", ["external", "docker"])
+def test_numbers_of_the_gateways_side_are_looked_at_for_every_server(where):
+    good = {"LANGFUSE_PROMPT_CACHE_DEFAULT_TTL_SECONDS": "60", "LANGFUSE_TIMEOUT": "2.5"}
+    assert rendered(where=where, file=good)
+    with pytest.raises(InputError, match="E378"):
+        rendered(where=where, file={**good, "LANGFUSE_TIMEOUT": "soon"})
+
+
 @pytest.mark.parametrize("email", ["admin@dep.com", "a.b+c@x-y.example.org", "Admin@DEP.COM", "o'neil@example.museum"])
 def test_addresses_that_langfuse_takes(email):
     assert rendered(file={"LANGFUSE_INIT_USER_EMAIL": email})

@@ -16,13 +16,12 @@ _TEXTS = ("messages", "prompt", "input")
 _BESIDE = ("system", "instructions", "tools", "functions", "contents", "query", "documents")
 
 
+@functools.cache
 def install() -> None:
-    """Wrap LiteLLM's step before a call and its step after a failure, in this process, once."""
+    """Wrap LiteLLM's step before a call and its step after a failure; in each process once."""
     from litellm.proxy.utils import ProxyLogging  # noqa: PLC0415 - 5 s, imported by the worker
 
     before, after = ProxyLogging.pre_call_hook, ProxyLogging.post_call_failure_hook
-    if getattr(before, "__wrapped__", None):
-        return
 
     @functools.wraps(before)
     async def pre_call_hook(self: Any, user_api_key_dict: Any, data: Any, *args: Any, **kwargs: Any) -> Any:

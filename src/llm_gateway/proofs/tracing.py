@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _CALLBACKS = {"langfuse", "langfuse_otel"}
 _WITHIN = 15.0  # seconds beyond the gateway's own delay; a server of version 4 showed a call after 1 to 8
 _NOBODY = f"{VERIFY}-no-such-model"
+_HARDLY_ANY = 0.0001  # of the traces; for an id that is kept one in ten thousand has to be tried
 _LOG = 200_000  # bytes of the gateway's log to look into
 _RESTART = "llm-gateway restart"
 
@@ -52,7 +53,8 @@ def prove(bench: Bench) -> Evidence:
     log = _log_size(bench)
     answered = _send(bench, values, PROBE)
     failed = None if _takes_any_model(bench.config) else _send(bench, values, _NOBODY)
-    seconds = _WITHIN + float(values.get("LANGFUSE_FLUSH_INTERVAL") or 1)
+    flush = values.get("LANGFUSE_FLUSH_INTERVAL", "")
+    seconds = _WITHIN + (int(flush) if flush.isdigit() else 1)  # LiteLLM takes whole seconds, and else 1
 
     def missing() -> NotProven:
         return _never_shown(bench, values, server, log, seconds)
@@ -98,11 +100,11 @@ def _refuse_what_loses_all(bench: Bench, values: Mapping[str, str]) -> None:
             next='llm-gateway restart --no-as-is, or add success_callback and failure_callback: ["langfuse"]',
         )
     switched = [name for name in ("OTEL_SDK_DISABLED", "LANGFUSE_MOCK") if values.get(name, "").lower() == "true"]
-    if values.get("LANGFUSE_SAMPLE_RATE") and _rate(values) == 0:
+    if _rate(values) < _HARDLY_ANY:
         switched.append("LANGFUSE_SAMPLE_RATE")
     if switched:
         raise NotProven(
-            f"{switched[0]}={values[switched[0]]} makes the gateway drop every trace.",
+            f"{switched[0]}={values[switched[0]]} makes the gateway drop its traces.",
             cause="The variable is set in .env, or in the shell that started the gateway.",
             next=f"Remove {switched[0]}, then: llm-gateway restart",
         )
