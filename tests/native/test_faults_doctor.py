@@ -166,6 +166,13 @@ def _(made: Home, _tmp: Path) -> Callable[[], object]:
     return lambda: made.environ.update(LLM_GATEWAY_ENABLE_LANGFUSE="false")  # asked for, it must have a server
 
 
+@breaks("D231")
+def _(made: Home, _tmp: Path) -> Callable[[], object]:
+    made.environ["LLM_GATEWAY_ENABLE_PROMETHEUS"] = "true"
+    _set(made, PROMETHEUS_URL="http://me:secret-word@127.0.0.1:1")
+    return lambda: made.environ.update(LLM_GATEWAY_ENABLE_PROMETHEUS="false")
+
+
 @breaks("D221")
 def _(made: Home, tmp: Path) -> Callable[[], object]:
     engine = tmp / "query-engine"

@@ -80,6 +80,9 @@ def test_nothing_is_kept_unless_a_guardrail_masked_it_before_the_call():
     nothing = {"model": "m", "text": NOT_KEPT}
     for change in ({"guardrail_provider": "x"}, {"guardrail_status": "failed"}, {"guardrail_mode": "post_call"}):
         assert logged(guardrails=[{**MASKED[0], **change}], body=body) == nothing
+    # presidioOnFailure=pass: one of two texts could not be masked.
+    failed = {**MASKED[0], "guardrail_status": "guardrail_failed_to_respond"}
+    assert logged(guardrails=[*MASKED, failed], body=body) == nothing
     assert logged(guardrails=None, body=body) == nothing
     assert logged(guardrails=MASKED, body=body, call_type="aimage_generation") == nothing
 

@@ -1,1 +1,1 @@
-"""Code that LiteLLM runs inside the gateway's workers: callbacks that the effective config names."""
+"""Code that LiteLLM calls inside the gateway's workers: the standard library, httpx and LiteLLM's callback protocol."""

@@ -51,15 +51,16 @@ class MaskedOnly(CustomLogger):  # type: ignore[misc]  # LiteLLM ships no types
 
 
 def _was_masked(payload: Mapping[str, Any]) -> bool:
-    """Does LiteLLM's record say that a Presidio guardrail worked on the request?"""
+    """Does LiteLLM's record say that a Presidio guardrail worked on the request, and on every text of it?"""
     entries = payload.get("guardrail_information") or []
-    return any(
-        entry.get("guardrail_provider") == "presidio"
-        and entry.get("guardrail_status") == "success"
-        and "pre_call" in str(entry.get("guardrail_mode"))
+    states = [
+        entry.get("guardrail_status")
         for entry in entries
         if isinstance(entry, dict)
-    )
+        and entry.get("guardrail_provider") == "presidio"
+        and "pre_call" in str(entry.get("guardrail_mode"))
+    ]
+    return bool(states) and set(states) == {"success"}
 
 
 def _with_body(holder: Mapping[str, Any], call_type: str) -> dict[str, Any]:

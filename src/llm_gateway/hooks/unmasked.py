@@ -49,7 +49,8 @@ def _masks() -> bool:
     """Is a Presidio guardrail among the callbacks?"""
     import litellm  # noqa: PLC0415 - see install
 
-    return any("Presidio" in type(callback).__name__ for callback in litellm.callbacks)
+    classes = (base for callback in litellm.callbacks for base in type(callback).__mro__)
+    return any("Presidio" in base.__name__ for base in classes)
 
 
 def empty(data: dict[str, Any]) -> None:

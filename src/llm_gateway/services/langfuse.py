@@ -16,7 +16,7 @@ from llm_gateway.proofs.tracing import prove
 from llm_gateway.services import langfuse_init
 from llm_gateway.services.base import Absent, Check, Placement, Proof, Service, Setting
 from llm_gateway.services.callbacks import SECTION, named
-from llm_gateway.services.gateway_proofs import without_probe
+from llm_gateway.services.probe_model import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
