@@ -88,6 +88,12 @@ SETTINGS: tuple[Choice, ...] = (
         "Mask requests only, or answers too. Answers that are streamed then arrive in one piece.",
         allowed=("request", "both"),
     ),
+    Choice(
+        "storePrompts",
+        "boolean",
+        default=False,
+        description="Keep prompts on LiteLLM's Logs page for 7 days; with Presidio only what was masked, no answers.",
+    ),
     Choice("prometheusDays", "integer", 15, "Days that Prometheus keeps samples for.", minimum=1, maximum=3650),
     Choice(
         "presidioOnFailure",
