@@ -19,6 +19,7 @@ from llm_gateway.paths import Home as Paths
 from llm_gateway.probes import HttpProbe
 from llm_gateway.proofs.metrics import ROUTE
 from llm_gateway.resources import resource
+from llm_gateway.services.gateway_metrics import PROOF_ALIAS
 from llm_gateway.services.prometheus_api import PrometheusApi
 from support.home import free_ports, home, kill
 from support.openai_upstream import serving
@@ -161,10 +162,13 @@ def test_the_calls_of_a_proof_are_counted_exactly_and_always_in_the_same_series(
     first = proven(metrics)
     assert (first["state"], first["data"]["retention"]) == ("proven", "15d")
     made = series()
+    metrics.home.ask("verify", "keys")
     second = proven(metrics)
     assert second["data"]["before"] == first["data"]["after"] == second["data"]["after"] - 3
     assert series() == made
-    assert metrics.api.value('count({api_key_alias=~"llm-gateway-verify-probe.*"})') is None
+    for label in ("api_key_alias", "user"):
+        others = f'{{{label}=~"llm-gateway-verify.*", {label}!="{PROOF_ALIAS}"}}'
+        assert metrics.api.value(f"count({others})") is None
 
 
 def test_counters_outlive_workers_and_their_files_do_not_pile_up(metrics: Metrics) -> None:

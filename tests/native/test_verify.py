@@ -20,6 +20,7 @@ from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.names import INTERNAL, PROBE, VERIFY
 from llm_gateway.paths import Home as Paths
 from support.home import Home, home
+from support.verify import verified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,13 +65,6 @@ def started() -> Iterator[tuple[Home, Path, dict[str, Any]]]:
 @pytest.fixture
 def made(started: tuple[Home, Path, dict[str, Any]]) -> Home:
     return started[0]
-
-
-def verified(made: Home, *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
-    """The outcomes by capability."""
-    envelope = made.ask("verify", *arguments, code=code)
-    assert "capabilities" in envelope["data"], envelope["errors"]
-    return {outcome["capability"]: outcome for outcome in envelope["data"]["capabilities"]}
 
 
 @contextmanager

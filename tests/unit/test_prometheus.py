@@ -1,6 +1,7 @@
 """Prometheus' room from plans alone, its alert rules with promtool, and the numbers under which workers count."""
 
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,11 @@ import yaml
 
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.gateway import samples
+from llm_gateway.proofs.bench import Bench
+from llm_gateway.proofs.capture import Capture
 from llm_gateway.resources import resource
 from llm_gateway.services import prometheus, wiring
+from llm_gateway.services.gateway_metrics import PROOF_ALIAS
 from llm_gateway.services.prometheus_api import seconds
 from llm_gateway.services.registry import BY_ID
 from llm_gateway.services.wiring import notes
@@ -107,6 +111,16 @@ def test_without_a_database_the_master_key_reads_the_metrics(tmp_path):
     (target,) = BY_ID["gateway"].scrape_targets(wired(tmp_path, {}))
     assert target.credential == "drawn-LITELLM_MASTER_KEY"
     assert "drawn" not in repr(target)
+
+
+def test_prometheus_keeps_no_series_of_the_names_that_each_verify_makes_anew(tmp_path):
+    (target,) = BY_ID["gateway"].scrape_targets(wired(tmp_path, {}, flags={"database": "true"}))
+    once = Bench(None, {}, Capture(), None, deep=False).name()
+    assert set(target.drop) == {"api_key_alias", "user"}
+    for pattern in target.drop.values():
+        assert re.fullmatch(pattern, once)
+        assert not re.fullmatch(pattern, PROOF_ALIAS)
+        assert pattern in (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.needs("prometheus")

@@ -11,16 +11,22 @@ import httpx
 import pytest
 from PIL import Image
 
+from doubles.server import Answer, Double, Request, running
 from llm_gateway.errors import GatewayError, PreconditionError
 from llm_gateway.names import PROBE
 from llm_gateway.progress import Progress
-from llm_gateway.proofs import catalogue, runner
+from llm_gateway.proofs import bench as proofs_bench
+from llm_gateway.proofs import cache, catalogue, limits, restart, runner, semantic_cache
+from llm_gateway.proofs import keys as proof_of_keys
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven, ProviderDown
-from llm_gateway.proofs.capture import ANSWER, capturing
+from llm_gateway.proofs.capture import ANSWER, Capture, capturing
 from llm_gateway.proofs.models import image
+from llm_gateway.seeding import litellm
+from llm_gateway.seeding.api import AdminApi
 from llm_gateway.services.base import Absent, Proof
 from llm_gateway.services.probe_model import COMPLETION_TOKENS, PROMPT_TOKENS
 from support.ports import free_port
+from unit.test_plan import made
 
 
 class Bench:
@@ -161,3 +167,125 @@ def test_a_taken_port_is_said():
     port = free_port()
     with capturing(port), pytest.raises(PreconditionError, match=f"E702 Port {port}"), capturing(port):
         pass
+
+
+def test_a_name_that_a_pattern_has_is_asked_when_it_is_named():
+    entries = [{"model_name": "openai/*", "litellm_params": {"model": "openai/*"}}, {"model_name": "own"}]
+    own, named = catalogue.read(entries, named=["openai/text-embedding-3-small", "nobody", "own"])
+    assert (own.name, own.by_pattern) == ("own", False)
+    assert (named.name, named.mode, named.paid, named.by_pattern) == (
+        "openai/text-embedding-3-small",
+        "embedding",
+        True,
+        True,
+    )
+
+
+class Keys(Double):
+    """The part of LiteLLM's admin API that makes and deletes keys; `away` while it does not work."""
+
+    away = False
+
+    def answer(self, request: Request) -> Answer:
+        if self.away:
+            return Answer(503, {"error": {"message": "no database"}})
+        return Answer(body={"key": f"sk-{len(self.requests)}"})
+
+
+@pytest.fixture
+def keys():
+    with running(Keys()) as double:
+        yield double
+
+
+@pytest.fixture
+def bench(keys):
+    with AdminApi(keys.url, "sk-master") as admin:
+        yield proofs_bench.Bench(made(flags={"database": "true"}), {}, Capture(), admin, deep=False)
+
+
+def test_a_bench_removes_what_it_made_and_begins_anew(keys, bench):
+    first, common = bench.key(), bench.common_key
+    bench.capture.add("/v1/chat/completions", {"prompt": "word"})
+    bench.clear()
+    assert keys.bodies("/key/delete") == [{"keys": [first, common]}]
+    assert bench.capture.seen("word") == []
+    assert bench.common_key != common
+
+
+def test_a_gateway_that_is_away_hides_no_outcome_and_its_keys_are_removed_later(keys, bench):
+    key = bench.key()
+    keys.away = True
+    bench.clear()
+    keys.away = False
+    bench.clear()
+    assert keys.bodies("/key/delete") == [{"keys": [key]}] * 2
+    bench.clear()
+    assert len(keys.bodies("/key/delete")) == 2
+
+
+class Asked:
+    """A bench whose gateway answers each chat with a status, by the model that was asked."""
+
+    def __init__(self, *, probe: int, other: int = 200, config: dict[str, Any] | None = None) -> None:
+        self.statuses, self.config = (probe, other), config or {}
+        self.stack = made(flags={"database": "true"})
+
+    nonce = staticmethod(proofs_bench.Bench.nonce)
+
+    def key(self, **_limits: Any) -> str:
+        return "sk-1"
+
+    def catalogue(self):
+        return catalogue.read([{"model_name": "other"}])
+
+    def chat(self, _prompt: str, *, key: str = "", model: str = PROBE, **_body: Any) -> httpx.Response:
+        return httpx.Response(self.statuses[model != PROBE], text="said")
+
+
+def test_a_provider_that_fails_is_no_refusal_of_a_key():
+    with pytest.raises(NotProven, match="not refused other: 500 said"):
+        proof_of_keys.prove(Asked(probe=200, other=500))
+
+
+def test_a_limit_that_refuses_the_very_first_call_is_not_proven():
+    with pytest.raises(NotProven, match="very first call was refused"):
+        limits._tokens(Asked(probe=429))
+
+
+@pytest.mark.parametrize(
+    ("settings", "outlives"),
+    [
+        ({}, False),
+        ({"cache": False}, False),
+        ({"cache": True}, True),
+        ({"cache": True, "cache_params": {"type": "local"}}, False),
+        ({"cache": True, "cache_params": {"supported_call_types": ["aembedding"]}}, False),
+    ],
+)
+def test_which_caches_are_to_outlive_a_restart(settings, outlives):
+    config = {"litellm_settings": settings}
+    assert restart._outlives(cache.params(config), config) is outlives
+
+
+def test_vectors_of_a_semantic_cache_are_announced_when_they_cost_money():
+    def paid(kind: str, price: float) -> dict[str, int]:
+        settings = {"cache": True, "cache_params": {"type": kind, "redis_semantic_cache_embedding_model": "other"}}
+        asked = Asked(probe=200, config={"litellm_settings": settings})
+        asked.catalogue = lambda: catalogue.read(
+            [{"model_name": "other", "model_info": {"input_cost_per_token": price}}]
+        )
+        return semantic_cache.paid(asked, ["chat", "semantic-cache"])
+
+    assert paid("redis-semantic", 0.1)["other"] > 0
+    assert paid("redis-semantic", 0) == paid("redis", 0.1) == {}
+
+
+def test_a_user_whose_name_only_holds_the_wanted_one_is_not_taken_for_it():
+    class Users(Double):
+        def answer(self, request: Request) -> Answer:
+            return Answer(body={"users": [{"user_id": f"my-{litellm.USER}"}, {"user_id": "x"}]})
+
+    wanted = next(one for one in litellm.wanted("sk-1") if one.kind == "user")
+    with running(Users()) as double, AdminApi(double.url, "sk-master") as admin:
+        assert wanted.read(admin, []) is None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from llm_gateway.engines.supervisor import Supervisor
-from llm_gateway.errors import DeadlineError
-from llm_gateway.names import INTERNAL, PROBE, VERIFY
+from llm_gateway.errors import DeadlineError, GatewayError
+from llm_gateway.names import INTERNAL, ONCE, PROBE, VERIFY
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.proofs import catalogue
 from llm_gateway.seeding import litellm
@@ -91,7 +91,7 @@ class Bench:
         if not self.has_keys:
             return gateway.master_key(self.stack)
         body = {
-            "key_alias": f"{VERIFY}-{self.nonce()}",
+            "key_alias": self.name(),
             "team_id": INTERNAL,
             "user_id": INTERNAL,
             "duration": _KEY_LIFE,
@@ -113,7 +113,7 @@ class Bench:
         """The gateway's models, without the probe. Errors as `key`."""
         with self._lock:
             if self._catalogue is None:
-                self._catalogue = catalogue.read(self.admin.send("GET", "/v1/model/info")["data"])
+                self._catalogue = catalogue.read(self.admin.send("GET", "/v1/model/info")["data"], named=self.models)
             return self._catalogue
 
     @property
@@ -148,6 +148,10 @@ class Bench:
         messages = [{"role": "user", "content": prompt}]
         return self.post("/v1/chat/completions", {"model": model, "messages": messages, **fresh, **body}, key=key)
 
+    def name(self) -> str:
+        """For a key, user or customer that is removed again."""
+        return f"{ONCE}{self.nonce()}"
+
     @staticmethod
     def nonce() -> str:
         """A word that no other call has.
@@ -157,13 +161,16 @@ class Bench:
         """
         return "-".join(secrets.choice(_WORDS) for _ in range(4))
 
-    def until(self, look: Callable[[], Value], *, seconds: float, otherwise: Callable[[], NotProven]) -> Value:
+    def until(
+        self, look: Callable[[], Value], *, seconds: float, otherwise: Callable[[], NotProven], pause: float = _PAUSE
+    ) -> Value:
         """Look until there is something to see.
 
         Args:
             look: gives a true value when it is there.
             seconds: how long to look.
             otherwise: what to raise when it never came.
+            pause: seconds between two looks.
         """
         deadline = Deadline(seconds)
         while True:
@@ -172,7 +179,7 @@ class Bench:
                 return value
             if deadline.passed:
                 raise otherwise()
-            time.sleep(min(_PAUSE, deadline.left))
+            time.sleep(min(pause, deadline.left))
 
     def restart_gateway(self) -> None:
         """Stop the gateway's process, start it again, and wait until it is ready.
@@ -192,13 +199,22 @@ class Bench:
                 next="llm-gateway logs gateway",
             )
 
-    def close(self) -> None:
-        """Remove every key that was made."""
+    def clear(self) -> None:
+        """Remove every key that was made, and forget what was seen; further proofs begin anew.
+
+        A gateway that does not answer any more must not hide what the proofs found: its keys are removed the next
+        time, or end by themselves.
+        """
         with self._lock:
-            keys, self._keys, self._common = self._keys, [], ""
-        if keys:
+            keys, self._common, self._catalogue = tuple(self._keys), "", None
+        self.capture.clear()
+        if not keys:
+            return
+        with suppress(GatewayError):
             # 404: with a user its keys are gone, too.
-            self.admin.find("POST", "/key/delete", not_there=(404,), json={"keys": keys})
+            self.admin.find("POST", "/key/delete", not_there=(404,), json={"keys": list(keys)})
+            with self._lock:
+                self._keys = [key for key in self._keys if key not in keys]
 
 
 @contextmanager
@@ -218,7 +234,7 @@ def opened(
         try:
             yield bench
         finally:
-            bench.close()
+            bench.clear()
 
 
 def _remove_leftovers(admin: AdminApi) -> None:

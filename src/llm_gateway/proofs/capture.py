@@ -48,6 +48,11 @@ class Capture:
         with self._lock:
             self._requests.append(Captured(path, body, json.dumps(body, ensure_ascii=False)))
 
+    def clear(self) -> None:
+        """Forget all of it."""
+        with self._lock:
+            self._requests.clear()
+
     def seen(self, word: str) -> list[Captured]:
         """The requests whose body holds `word`, oldest first."""
         with self._lock:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llm_gateway.model_config.lint.rules.network import is_private
+from llm_gateway.model_config.providers import known
 from llm_gateway.names import PROBE
 
 if TYPE_CHECKING:
@@ -25,23 +27,39 @@ class Model:
         mode: chat, embedding, …
         vision: does it take images?
         paid: does a call cost money, as far as one can tell?
+        by_pattern: only a pattern of the config, as `openai/*`, has it; no list of models names it.
     """
 
     name: str
     mode: str
     vision: bool
     paid: bool
+    by_pattern: bool = False
 
 
-def read(entries: Iterable[Mapping[str, Any]]) -> tuple[Model, ...]:
-    """The models of `GET /v1/model/info` that can be asked by name, each name once, in the config's order."""
+def read(entries: Iterable[Mapping[str, Any]], *, named: Iterable[str] = ()) -> tuple[Model, ...]:
+    """The models of `GET /v1/model/info` that can be asked by name, each name once, in the config's order.
+
+    Args:
+        entries: its `data`.
+        named: names that a person asked for: they may be those of a pattern.
+    """
     found: dict[str, Model] = {}
+    patterns: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         name = str(entry.get("model_name") or "")
         params, info = entry.get("litellm_params") or {}, entry.get("model_info") or {}
-        if name and "*" not in name and name != PROBE:
+        if "*" in name:
+            patterns[name] = params
+        elif name and name != PROBE:
             model = Model(name, str(info.get("mode") or "chat"), bool(info.get("supports_vision")), _paid(params, info))
             found.setdefault(name, model)
+    for name in named:
+        params = next((params for pattern, params in patterns.items() if fnmatchcase(name, pattern)), None)
+        if name not in found and params is not None:
+            priced = known(name)
+            mode = priced[1] if priced else "chat"
+            found[name] = Model(name, mode, vision=False, paid=_paid(params, {}), by_pattern=True)
     return tuple(found.values())
 
 

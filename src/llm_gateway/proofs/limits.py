@@ -62,6 +62,12 @@ def _tokens(bench: Bench) -> int:
         used += _PER_CALL
     else:
         raise counting.too_many(bench, f"{used} tokens were used with a tpm_limit of {_TOKENS}, and no call refused.")
+    if not used:
+        raise NotProven(
+            f"The very first call was refused ({_REFUSED}) with a tpm_limit of {_TOKENS}.",
+            cause="A smaller limit of the model, the team or the config stands in the way.",
+            next="llm-gateway plan shows what the config holds",
+        )
     # The last accepted call may have been reserved for less than it used.
     if used > _TOKENS + _PER_CALL:
         raise counting.too_many(bench, f"{used} tokens were used with a tpm_limit of {_TOKENS}.", tokens_used=used)

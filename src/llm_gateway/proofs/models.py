@@ -146,7 +146,9 @@ def proving(capability: str) -> Callable[[Bench], Evidence]:
         if not models:
             what = "takes images" if kind.vision else f"answers {kind.route}"
             named = " among the named ones" if bench.models else ""
-            raise NothingToProve(f"No model of the config{named} {what}.")
+            patterns = any("*" in str(entry.get("model_name")) for entry in bench.config.get("model_list") or [])
+            hint = " Models of a pattern (*) are asked by name: --model NAME." if patterns and not bench.models else ""
+            raise NothingToProve(f"No model of the config{named} {what}.{hint}")
         if bench.has_probe:
             for prefix in ("/v1", ""):
                 _on_the_probe(bench, kind, prefix + kind.route)
@@ -258,7 +260,7 @@ def _judged(answers: list[_Answered]) -> Evidence:
 
 def listed(bench: Bench) -> Evidence:
     """The list of models has those of the config, with and without /v1, and hides the probe."""
-    wanted = {model.name for model in bench.catalogue()}
+    wanted = {model.name for model in bench.catalogue() if not model.by_pattern}
     with bench.client() as client:
         for path in ("/v1/models", "/models"):
             answer = client.get(path)

@@ -44,6 +44,7 @@ _SECRETS = {
     "CREDIT_CARD": _Secret("card number", "4111 1111 1111 1111", "My credit card is {}.", ("4111", "1111 1111")),
     "IBAN_CODE": _Secret("IBAN", "DE89370400440532013000", "My IBAN is {}.", ("DE89", "0532013000")),
 }
+_MARKS = 2  # now and then the mark of a call is taken for personal data
 _NOTHING = "llm-gateway plan shows what the config holds"
 
 
@@ -63,7 +64,7 @@ def prove(bench: Bench, *, health: Callable[[Stack, Mapping[str, Any]], Probe]) 
             next="llm-gateway restart --no-as-is, or add a guardrail with guardrail: presidio to the config",
         )
     if not actions:
-        raise NothingToProve("The config's guardrail masks only requests that name it, or only what is logged.")
+        raise NothingToProve(_why_nothing(config))
     proving = _Proving(bench, actions, [health(bench.stack, params) for params in guardrail.guardrails(config)])
     routes = proving.routes()
     blocked = proving.blocks()
@@ -75,6 +76,13 @@ def prove(bench: Bench, *, health: Callable[[Stack, Mapping[str, Any]], Probe]) 
     texts += [_on_failure(refused)]
     data = {"routes": routes, "masked": proving.masked, "blocked": blocked, "not_looked_for": unwanted}
     return Evidence("; ".join(text for text in texts if text), {**data, "status_when_presidio_fails": refused})
+
+
+def _why_nothing(config: Mapping[str, Any]) -> str:
+    if any(guardrail.masks(params) and params.get("default_on") is True for params in guardrail.guardrails(config)):
+        words = _listed(list(_SECRETS))
+        return f"The config's guardrail looks for no {words}; what else it looks for is not shown."
+    return "The config's guardrail masks only requests that name it, or only what is logged."
 
 
 def _on_failure(status: int | None) -> str:
@@ -135,12 +143,15 @@ class _Proving:
     def _leaked(self, route: str, text: str) -> list[str]:
         """What reached the upstream over a route."""
         path, body = _ROUTES[route]
-        marker = self.bench.nonce()
-        answer = self.bench.post(path, body(f"Reference {marker}. {text}"))
-        if answer.status_code != 200:
-            raise self._refused(route, answer)
-        seen = self.bench.capture.seen(marker)
-        if not seen:
+        for _ in range(_MARKS):
+            marker = self.bench.nonce()
+            answer = self.bench.post(path, body(f"Reference {marker}. {text}"))
+            if answer.status_code != 200:
+                raise self._refused(route, answer)
+            seen = self.bench.capture.seen(marker)
+            if seen:
+                break
+        else:
             raise NotProven(
                 f"The {route} call was answered, but nothing of it reached the upstream.",
                 cause="A cache answered it, or the mark of the call was taken for personal data.",
@@ -179,6 +190,8 @@ class _Proving:
                 else f"presidioOnFailure is pass, but LiteLLM refused it: {said(answer)}",
                 next=f"Add pii_entities_config to it; {_NOTHING}" if passed else "llm-gateway logs gateway",
             )
+        if not passed and "presidio" not in answer.text.lower():
+            raise self._refused("chat", answer)  # for another reason: that says nothing of Presidio
         return answer.status_code
 
     def _chat(self, text: str, **body: Any) -> httpx.Response:

@@ -5,30 +5,32 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from llm_gateway.proofs import spend
+from llm_gateway.model_config.sections import section
+from llm_gateway.proofs import cache, spend
 from llm_gateway.proofs.answers import said
 from llm_gateway.proofs.base import Evidence, NotProven
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
     from llm_gateway.proofs.bench import Bench
 
-_KEEP: dict[str, Any] = {"cache": {}}
 _WITHIN = 15.0
 
 
 def prove(bench: Bench) -> Evidence:
     """A call whose answer is cached and whose cost is written; restart; the same call again."""
     key = bench.key()
-    word = bench.nonce()
-    _answered(bench.chat(f"restart {word}", key=key, **_KEEP), "before the restart")
+    word, keep = bench.nonce(), cache.switched(cache.params(bench.config))
+    _answered(bench.chat(f"restart {word}", key=key, cache=keep), "before the restart")
     bench.until(lambda: _spend(bench, key) > 0, seconds=_WITHIN, otherwise=_no_spend)
     before = _spend(bench, key)
     began = time.monotonic()
     bench.restart_gateway()
     seconds = time.monotonic() - began
-    _answered(bench.chat(f"restart {word}", key=key, **_KEEP), "after the restart, with the same key")
+    _answered(bench.chat(f"restart {word}", key=key, cache=keep), "after the restart, with the same key")
     after = _spend(bench, key)
     if after < before:
         raise NotProven(
@@ -37,15 +39,21 @@ def prove(bench: Bench) -> Evidence:
             next="llm-gateway doctor; llm-gateway logs postgres",
         )
     kept = len(bench.capture.seen(word)) == 1
-    cached = bench.stack.runs("redis")
-    if cached and not kept:
+    if _outlives(cache.params(bench.config), bench.config) and not kept:
         raise NotProven(
             "After the restart the same call was not answered from the cache.",
-            cause="The config keeps the cache in the gateway's memory, or Redis lost it.",
+            cause="The cache lost it, or keeps entries for too short a time (ttl).",
             next="llm-gateway verify cache",
         )
     held = "key, spend and cache are" if kept else "key and spend are"
     return Evidence(f"{held} still there after {seconds:.1f} s", {"seconds": round(seconds, 2), "dollars": str(after)})
+
+
+def _outlives(params: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Is there a cache of chats that is not in the gateway's own memory?"""
+    types = params.get("supported_call_types")
+    on = section(config, "litellm_settings").get("cache") is True and (types is None or "acompletion" in types)
+    return on and params["type"] != "local"
 
 
 def _answered(answer: httpx.Response, when: str) -> None:

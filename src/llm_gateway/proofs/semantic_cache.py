@@ -7,13 +7,14 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.doctor import redis as doctor
+from llm_gateway.model_config.sections import section
 from llm_gateway.proofs import cache
 from llm_gateway.proofs.answers import body_of, said
 from llm_gateway.proofs.base import Evidence, NotProven
 from llm_gateway.services import redis_search
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import httpx
 
@@ -23,6 +24,8 @@ _FIRST = "Please explain in two sentences how the heat pump of a house works whe
 _IN_OTHER_WORDS = "Please explain in two sentences how a heat pump of a house works when it is so cold in winter."
 _UNRELATED = "Which spices belong into a vegetable curry?"
 _SIMILARITY = "x-litellm-semantic-similarity"
+# About how many vectors these proofs have made: one for each look-up, one for each answer that is kept.
+_VECTORS = {"cache": 8, "semantic-cache": 7, "restart": 3}
 _SAME = 0.9999  # two texts with different words that are as close as this have one vector
 
 
@@ -56,6 +59,21 @@ def prove(bench: Bench) -> Evidence:
     text = f"the same in other words is a hit (similarity {similarity:.3f}), another question is none"
     data = {"similarity": similarity, "threshold": params.get("similarity_threshold"), "seconds": round(seconds, 3)}
     return Evidence(text, data)
+
+
+def paid(bench: Bench, capabilities: Sequence[str]) -> dict[str, int]:
+    """About how many calls go to the model that gives the vectors, by its name; empty when it costs nothing."""
+    name = _model(cache.params(bench.config))
+    if _by_letters(bench.config) or not any(model.name == name and model.paid for model in bench.catalogue()):
+        return {}
+    calls = sum(_VECTORS.get(capability, 0) for capability in capabilities)
+    return {name: calls} if calls else {}
+
+
+def _by_letters(config: Mapping[str, Any]) -> bool:
+    """Is there no cache, or one that compares requests letter by letter?"""
+    on = section(config, "litellm_settings").get("cache") is True
+    return not on or cache.params(config)["type"] != "redis-semantic"
 
 
 def _model(params: Mapping[str, Any]) -> str:

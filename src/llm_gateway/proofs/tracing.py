@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _CALLBACKS = {"langfuse", "langfuse_otel"}
 _WITHIN = 15.0  # seconds beyond the gateway's own delay; a server of version 4 showed a call after 1 to 8
+_PAUSE = 1.0  # seconds between two looks: Langfuse's cloud answers some dozens a minute, then 429
 _NOBODY = f"{VERIFY}-no-such-model"
 _HARDLY_ANY = 0.0001  # of the traces; for an id that is kept one in ten thousand has to be tried
 _LOG = 200_000  # bytes of the gateway's log to look into
@@ -59,13 +60,13 @@ def prove(bench: Bench) -> Evidence:
     def missing() -> NotProven:
         return _never_shown(bench, values, server, log, seconds)
 
-    found = bench.until(lambda: _generations(server, answered), seconds=seconds, otherwise=missing)
+    found = bench.until(lambda: _generations(server, answered), seconds=seconds, otherwise=missing, pause=_PAUSE)
     after = time.monotonic() - answered.began
     if failed is not None:
         refused = failed
-        errors = bench.until(lambda: _errors(server, refused), seconds=seconds, otherwise=_failure_lost)
-        # What was sent before it is all there by now.
-        found = _generations(server, answered)
+        errors = bench.until(lambda: _errors(server, refused), seconds=seconds, otherwise=_failure_lost, pause=_PAUSE)
+        # What was sent before it is all there by now; a server that does not answer just now shows nothing.
+        found = _generations(server, answered) or found
     generation = _the_one(found, answered.trace)
     _compare(generation, answered, bench.config)
     data: dict[str, Any] = {

@@ -138,7 +138,9 @@ def _user(user: str, team: str) -> Wanted:
     fields = {"user_alias": user, "user_role": "internal_user"}
 
     def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
-        return _first(api.send("GET", "/user/list", params={"user_ids": user})["users"])
+        # One id lists every user whose id holds it (LiteLLM 1.106.2).
+        listed = api.send("GET", "/user/list", params={"user_ids": user, "page_size": "100"})["users"]
+        return _first([one for one in listed if one["user_id"] == user])
 
     body = {"user_id": user, **fields, "teams": [team], "metadata": MANAGED, "auto_create_key": False}
     return Wanted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_gateway.names import VERIFY
+from llm_gateway.names import ONCE, VERIFY
 from llm_gateway.services.base import ScrapeTarget
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ JOB = "llm-gateway"
 # Every `verify` makes keys of its own, and each would leave its series for weeks. The name that the proof of the
 # metrics uses is always the same.
 PROOF_ALIAS = f"{VERIFY}-metrics"
-_OF_ONE_VERIFY = f"{VERIFY}-probe.*"
 
 
 def scrape_targets(stack: Stack) -> tuple[ScrapeTarget, ...]:
@@ -24,5 +23,5 @@ def scrape_targets(stack: Stack) -> tuple[ScrapeTarget, ...]:
 
     # Virtual keys are in the database; without one the master key is the only key there is.
     key = stack.values[KEY] if stack.runs("postgres") else master_key(stack)
-    drop = dict.fromkeys(("api_key_alias", "user"), _OF_ONE_VERIFY)
+    drop = dict.fromkeys(("api_key_alias", "user"), f"{ONCE}.*")
     return (ScrapeTarget(JOB, f"{local_url(stack)}/metrics/", credential=key, drop=drop),)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from llm_gateway.errors import InputError, PreconditionError, Problem
 from llm_gateway.gateway.control import ask
 from llm_gateway.model_config.load import load
-from llm_gateway.proofs import models, runner
+from llm_gateway.proofs import models, runner, semantic_cache
 from llm_gateway.proofs.bench import opened
 from llm_gateway.proofs.capture import capturing
 from llm_gateway.results import Result
@@ -88,6 +88,7 @@ def watch(
             if changed:
                 show(_result(changed, seconds=time.monotonic() - began, paid=calls, url=bench.stack.public_url))
             before = now
+            bench.clear()  # keys end after two hours, and a watch runs for days
             if stopped.wait(every):
                 return
 
@@ -183,7 +184,10 @@ def _refuse_unknown(bench: Bench, only_models: Sequence[str]) -> None:
 
 def _announce(context: Context, bench: Bench, proofs: Sequence[Proof]) -> dict[str, int]:
     """Say what will cost money before it does."""
-    calls = dict(models.paid(bench, [proof.capability for proof in proofs]))
+    asked = [proof.capability for proof in proofs]
+    calls = dict(models.paid(bench, asked))
+    for name, count in semantic_cache.paid(bench, asked).items() if bench.has_probe else ():
+        calls[name] = calls.get(name, 0) + count
     context.progress.note(f"Verifying {bench.stack.public_url}")
     if calls:
         each = ", ".join(f"{name} {count}" for name, count in calls.items())
