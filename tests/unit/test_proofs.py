@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
+from threading import Event
 from typing import Any
 
 import httpx
@@ -289,3 +291,22 @@ def test_a_user_whose_name_only_holds_the_wanted_one_is_not_taken_for_it():
     wanted = next(one for one in litellm.wanted("sk-1") if one.kind == "user")
     with running(Users()) as double, AdminApi(double.url, "sk-master") as admin:
         assert wanted.read(admin, []) is None
+
+
+def test_ctrl_c_does_not_wait_for_a_proof_that_waits(bench):
+    waits = Event()
+
+    def prove(of: Any) -> Evidence:
+        waits.set()
+        of.sleep(60)
+        raise AssertionError("it waited to the end")
+
+    def interrupt(_bench: Any) -> Evidence:
+        waits.wait(10)
+        raise KeyboardInterrupt
+
+    proofs = [Proof(name, name, lambda *_: None, one) for name, one in (("b", interrupt), ("a", prove))]
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(bench, proofs, Progress(quiet=True))
+    assert time.monotonic() - began < 30

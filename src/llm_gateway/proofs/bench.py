@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +14,7 @@ from llm_gateway.errors import DeadlineError, GatewayError
 from llm_gateway.names import INTERNAL, ONCE, PROBE, VERIFY
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.proofs import catalogue
+from llm_gateway.proofs.base import NotProven
 from llm_gateway.seeding import litellm
 from llm_gateway.seeding.api import AdminApi
 from llm_gateway.services import gateway, probe_model
@@ -22,7 +22,6 @@ from llm_gateway.services import gateway, probe_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from llm_gateway.proofs.base import NotProven
     from llm_gateway.proofs.capture import Capture
     from llm_gateway.proofs.catalogue import Model
     from llm_gateway.services.base import Stack
@@ -66,6 +65,7 @@ class Bench:
         self.deep, self.models = deep, models
         self._keys: list[str] = []
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._common = ""
         self._catalogue: tuple[Model, ...] | None = None
 
@@ -179,7 +179,16 @@ class Bench:
                 return value
             if deadline.passed:
                 raise otherwise()
-            time.sleep(min(pause, deadline.left))
+            self.sleep(min(pause, deadline.left))
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or end when everything is to end."""
+        if self._stopped.wait(max(0.0, seconds)):
+            raise NotProven("It was interrupted.", cause="Ctrl-C or a signal.", next="llm-gateway verify")
+
+    def stop(self) -> None:
+        """Let proofs end that wait for something."""
+        self._stopped.set()
 
     def restart_gateway(self) -> None:
         """Stop the gateway's process, start it again, and wait until it is ready.
@@ -188,8 +197,10 @@ class Bench:
             DeadlineError: E703, it is not ready within two minutes.
         """
         supervisor = Supervisor(self.stack.home)
-        supervisor.stop("gateway")
-        supervisor.start("gateway")
+        try:
+            supervisor.stop("gateway")
+        finally:  # Ctrl-C must not leave it stopped
+            supervisor.start("gateway")
         reason = wait(gateway.probe(self.stack), Deadline(_RESTART_SECONDS))
         if reason:
             raise DeadlineError(

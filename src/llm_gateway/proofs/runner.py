@@ -58,9 +58,13 @@ def run(bench: Bench, proofs: Sequence[Proof], progress: Progress) -> list[Outco
     outcomes = {name: _absent(name, why) for name, why in absent.items() if why is not None}
     wanted = [proof for proof in proofs if proof.capability not in outcomes]
     if wanted:
+        quick = [proof for proof in wanted if not proof.deep]
         with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
-            quick = [proof for proof in wanted if not proof.deep]
-            done = list(pool.map(lambda proof: _one(bench, proof, progress), quick))
+            try:
+                done = list(pool.map(lambda proof: _one(bench, proof, progress), quick))
+            except BaseException:  # Ctrl-C: the pool waits for its threads, and some wait for minutes
+                bench.stop()
+                raise
         done += [_one(bench, proof, progress) for proof in wanted if proof.deep]
         outcomes |= {outcome.capability: outcome for outcome in done}
     return [outcomes[proof.capability] for proof in proofs]
