@@ -7,6 +7,7 @@ import io
 import json
 import time
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from llm_gateway.errors import GatewayError, PreconditionError
 from llm_gateway.names import PROBE
 from llm_gateway.progress import Progress
 from llm_gateway.proofs import bench as proofs_bench
-from llm_gateway.proofs import cache, catalogue, limits, restart, runner, semantic_cache
+from llm_gateway.proofs import cache, catalogue, limits, models, restart, runner, semantic_cache
 from llm_gateway.proofs import keys as proof_of_keys
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven, ProviderDown
 from llm_gateway.proofs.capture import ANSWER, Capture, capturing
@@ -310,3 +311,21 @@ def test_ctrl_c_does_not_wait_for_a_proof_that_waits(bench):
     with pytest.raises(KeyboardInterrupt):
         runner.run(bench, proofs, Progress(quiet=True))
     assert time.monotonic() - began < 30
+
+
+def test_a_model_that_thinks_gets_room_for_it_and_its_thoughts_count_as_text():
+    asked = []
+
+    def post(path: str, body: Any, **_: Any) -> httpx.Response:
+        asked.append(body["max_tokens"])
+        parts = [{"choices": [{"delta": {"reasoning_content": "Hm"}}]}, {"choices": [], "usage": {"total_tokens": 3}}]
+        return httpx.Response(200, text="".join(f"data: {json.dumps(part)}\n\n" for part in parts) + "data: [DONE]\n\n")
+
+    entries = [
+        {"model_name": "thinks", "model_info": {"supports_reasoning": True}},
+        {"model_name": "talks", "model_info": {"supports_reasoning": None}},
+    ]
+    for model in catalogue.read(entries):
+        bench = SimpleNamespace(post=post, nonce=lambda: "word")
+        assert models._on(bench, models._KINDS["stream"], model).tokens == 3
+    assert asked == [models.THINKING, models.MAX_TOKENS]

@@ -27,6 +27,7 @@ class Model:
         mode: chat, embedding, …
         vision: does it take images?
         paid: does a call cost money, as far as one can tell?
+        thinks: does it spend tokens on reasoning before it answers?
         by_pattern: only a pattern of the config, as `openai/*`, has it; no list of models names it.
     """
 
@@ -34,6 +35,7 @@ class Model:
     mode: str
     vision: bool
     paid: bool
+    thinks: bool = False
     by_pattern: bool = False
 
 
@@ -52,7 +54,8 @@ def read(entries: Iterable[Mapping[str, Any]], *, named: Iterable[str] = ()) -> 
         if "*" in name:
             patterns[name] = params
         elif name and name != PROBE:
-            model = Model(name, str(info.get("mode") or "chat"), bool(info.get("supports_vision")), _paid(params, info))
+            mode, sees, thinks = info.get("mode"), info.get("supports_vision"), info.get("supports_reasoning")
+            model = Model(name, str(mode or "chat"), bool(sees), _paid(params, info), thinks=bool(thinks))
             found.setdefault(name, model)
     for name in named:
         params = next((params for pattern, params in patterns.items() if fnmatchcase(name, pattern)), None)

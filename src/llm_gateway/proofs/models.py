@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from llm_gateway.proofs.catalogue import Model
 
 _FRESH = {"no-cache": True, "no-store": True}
-_MAX_TOKENS = 16  # a paid model's answer need not be long
+MAX_TOKENS = 16  # a paid model's answer need not be long
+THINKING = 1024  # … but one that thinks first answers 400, or nothing, when all of it goes on thinking
 _UNREACHABLE = ("Connection error", "Timeout", "ServiceUnavailable", "Cannot connect")
 
 
@@ -54,12 +55,12 @@ class _Kind:
 
 
 def _messages(prompt: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": prompt}], "max_tokens": _MAX_TOKENS}
+    return {"messages": [{"role": "user", "content": prompt}], "max_tokens": MAX_TOKENS}
 
 
 def _with_image(prompt: str) -> dict[str, Any]:
     parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image()}}]
-    return {"messages": [{"role": "user", "content": parts}], "max_tokens": _MAX_TOKENS}
+    return {"messages": [{"role": "user", "content": parts}], "max_tokens": MAX_TOKENS}
 
 
 def image() -> str:
@@ -99,7 +100,8 @@ def _of_a_stream(answer: httpx.Response) -> int:
     if not events or events[-1] != "[DONE]":
         raise ValueError("the stream does not end with [DONE]")
     parts = [json.loads(event) for event in events[:-1]]
-    if not any((choice.get("delta") or {}).get("content") for part in parts for choice in part.get("choices") or []):
+    deltas = [choice.get("delta") or {} for part in parts for choice in part.get("choices") or []]
+    if not any(delta.get("content") or delta.get("reasoning_content") for delta in deltas):
         raise ValueError("no piece of the stream holds text")
     usage = next((part["usage"] for part in reversed(parts) if part.get("usage")), None)
     if usage is None:
@@ -119,7 +121,7 @@ _KINDS = {
     "completions": _Kind(
         "/completions",
         ("completion", *_CHAT),
-        lambda prompt: {"prompt": prompt, "max_tokens": _MAX_TOKENS},
+        lambda prompt: {"prompt": prompt, "max_tokens": MAX_TOKENS},
         _of_a_choice,
     ),
     "embeddings": _Kind(
@@ -202,6 +204,8 @@ def _on(bench: Bench, kind: _Kind, model: Model) -> _Answered:
 
     began = time.monotonic()
     body = {"model": model.name, "cache": _FRESH, "user": INTERNAL, **kind.body(f"Are you there? {bench.nonce()}")}
+    if model.thinks and "max_tokens" in body:
+        body["max_tokens"] = THINKING
     try:
         answer = bench.post(f"/v1{kind.route}", body)
     except httpx.TimeoutException:

@@ -190,8 +190,10 @@ def _announce(context: Context, bench: Bench, proofs: Sequence[Proof]) -> dict[s
         calls[name] = calls.get(name, 0) + count
     context.progress.note(f"Verifying {bench.stack.public_url}")
     if calls:
+        thinks = any(model.thinks and model.name in calls for model in bench.catalogue())
+        longest = models.THINKING if thinks else models.MAX_TOKENS
         each = ", ".join(f"{name} {count}" for name, count in calls.items())
-        context.progress.note(f"Calls to models that may cost money: {each} (each at most 16 tokens long)")
+        context.progress.note(f"Calls to models that may cost money: {each} (each at most {longest} tokens long)")
     return calls
 
 
