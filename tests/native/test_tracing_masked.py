@@ -44,11 +44,12 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[
         config = written(tmp_path_factory.mktemp("masked"), "c.yaml", {"model_list": [upstream.model()]})
         key = made.start("--config", str(config))["key"]
 
-        def sent(name: str) -> list[str]:
+        def sent(name: str, status: int = 0) -> list[str]:
             path, body = CALLS[name]
             known = len(langfuse.observations())
             answer = made.api("POST", path, key, json={"model": "demo-chat", **body})
-            assert (answer.status_code == 200) == (not presidio.broken), answer.text
+            expected = answer.status_code == status if status else (answer.status_code == 200) == (not presidio.broken)
+            assert expected, answer.text
 
             def generations() -> list[str]:
                 return [json.dumps(item) for item in langfuse.observations()[known:] if item["type"] == "GENERATION"]
@@ -56,6 +57,9 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[
             return list(eventually(generations, what=f"the trace of {name}"))
 
         found = {"masked": sent("stream")}
+        key, right = "sk-nobody-has-this-key", key
+        found |= {f"{name}, wrong key": sent(name, 400) for name in CALLS}
+        key = right
         presidio.broken = True
         found |= {name: sent(name) for name in CALLS}
         assert MAIL not in json.dumps(upstream.requests)
@@ -69,7 +73,7 @@ def test_a_masked_call_is_traced_as_it_was_masked(traces: dict[str, list[str]]) 
     assert MAIL not in traces["masked"][0]
 
 
-@pytest.mark.parametrize("name", [*CALLS, "late"])
+@pytest.mark.parametrize("name", [*CALLS, *(f"{name}, wrong key" for name in CALLS), "late"])
 def test_a_call_that_could_not_be_masked_is_traced_without_its_text(traces: dict[str, list[str]], name: str) -> None:
     assert all("ERROR" in one and MAIL not in one for one in traces[name]), traces[name]
     assert traces[name]

@@ -1,8 +1,8 @@
 """Keeps the text of a call that was refused before it was masked out of traces and every other log.
 
-When Presidio is away, or an entity is blocked, its guardrail refuses the call; LiteLLM 1.106.2 then logs the refusal
-with the text as it came, which was read back, unmasked, from Langfuse. No hook of LiteLLM's stands between the two, so
-the step that runs the guardrails is wrapped.
+When Presidio is away, or an entity is blocked, its guardrail refuses the call; a call with an unknown key, or one over
+its budget, is refused before that. LiteLLM 1.106.2 logs each refusal with the text as it came, which was read back,
+unmasked, from Langfuse. No hook of LiteLLM's stands between the two, so the steps around them are wrapped.
 """
 
 from __future__ import annotations
@@ -37,12 +37,18 @@ def install() -> None:
     async def post_call_failure_hook(
         self: Any, request_data: Any, original_exception: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        # On some routes, as /v1/completions, LiteLLM logs another copy of the request than the guardrail saw.
-        if isinstance(request_data, dict) and getattr(original_exception, _REFUSED, False):
+        # On some routes, as /v1/completions, LiteLLM logs another copy of the request than the guardrail saw. What is
+        # refused for its key (unknown, over its budget, not for this model) never gets to the guardrail.
+        refused = getattr(original_exception, _REFUSED, False) or (_is_of_the_key(*args, **kwargs) and _masks())
+        if isinstance(request_data, dict) and refused:
             empty(request_data)
         return await after(self, request_data, original_exception, *args, **kwargs)
 
     ProxyLogging.pre_call_hook, ProxyLogging.post_call_failure_hook = pre_call_hook, post_call_failure_hook
+
+
+def _is_of_the_key(_user: Any = None, error_type: Any = None, *_: Any, **__: Any) -> bool:
+    return str(getattr(error_type, "value", error_type)) == "auth_error"
 
 
 def _masks() -> bool:
