@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the generated parts of README.md and docs/.
 
-Options, settings, verbs, doctor checks, capabilities, lint rules, error codes.
+Options, settings, verbs, doctor checks, capabilities, alerts, lint rules, error codes.
 `--check` writes nothing and exits 1 when something is stale; a test calls it.
 """
 
@@ -13,6 +13,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -67,6 +69,19 @@ def capabilities() -> str:
     return table(("capability", "what is shown", ""), rows)
 
 
+def alerts() -> str:
+    """What fires, how long it must last, and what is said then."""
+    groups = yaml.safe_load((ROOT / "configs" / "observability" / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
+    found: dict[str, list[str]] = {}
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        conditions = found.setdefault(f"`{rule['alert']}`|{rule['labels']['severity']}|{rule.get('for', '')}", [])
+        conditions.append(f"`{rule['expr']}`".replace("|", "\\|"))
+    return table(
+        ("alert", "severity", "after", "when"),
+        ((*head.split("|"), "<br>".join(conditions)) for head, conditions in found.items()),
+    )
+
+
 def rules() -> str:
     """The lint's rules."""
     rows = [
@@ -117,6 +132,7 @@ PARTS = {
     "verbs": verbs,
     "checks": checks,
     "capabilities": capabilities,
+    "alerts": alerts,
     "rules": rules,
     "errors": errors,
 }

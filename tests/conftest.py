@@ -25,7 +25,17 @@ settings.load_profile("kit")
 _WATCH = pytest.StashKey[Watch]()
 _LEFT = pytest.StashKey[list[str]]()
 # Variables that choose what the kit does; a test sets the ones it means.
-_PREFIXES = ("LLM_GATEWAY_", "LITELLM_", "LANGFUSE_", "REDIS_", "DATABASE_", "PRISMA_", "PRESIDIO_", "LAGO_")
+_PREFIXES = (
+    "LLM_GATEWAY_",
+    "LITELLM_",
+    "LANGFUSE_",
+    "REDIS_",
+    "DATABASE_",
+    "PRISMA_",
+    "PRESIDIO_",
+    "PROMETHEUS_",
+    "LAGO_",
+)
 _NAMES = ("DATABASE_URL", "OPENAI_API_KEY", "STORE_MODEL_IN_DB", "UI_USERNAME", "UI_PASSWORD")
 
 

@@ -70,6 +70,7 @@ class Findings:
         redis_version: its version, asked only where search is wanted.
         search_modules: the search module for it, with what belongs to it; looked for only where search is wanted.
         redis_search: has the Redis that the environment names search: `yes`, why not, or "" when it was not asked.
+        prometheus_server: a `prometheus` on the machine.
         data_major: major version of the data directory in the home, 0 when there is none.
         env_exists: the home has a `.env`.
         service_user: the user native services run under when the kit runs as root.
@@ -89,6 +90,7 @@ class Findings:
     redis_version: str = ""
     search_modules: tuple[Path, ...] = ()
     redis_search: str = ""
+    prometheus_server: Path | None = None
     node: Path | None = None
     docker: str = ""
     data_major: int = 0
@@ -118,6 +120,7 @@ def discover(home: Home, *, ports: Iterable[int]) -> Findings:
         holders=holders(ports),
         postgres=postgres_installations(),
         redis_server=_first_program("valkey-server", "redis-server"),
+        prometheus_server=_first_program("prometheus"),
         node=_first_program("node", "nodejs"),
         docker=shutil.which("docker") or "",
         data_major=data_major(home.state / "postgres"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Variables that name a server which may be the kit's own or somebody else's.
 OWN_SERVERS = {
     *("DATABASE_URL", "REDIS_HOST", "REDIS_PORT"),
-    *("PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE"),
+    *("PRESIDIO_ANALYZER_API_BASE", "PRESIDIO_ANONYMIZER_API_BASE", "PROMETHEUS_URL"),
 }
 
 
@@ -162,12 +162,15 @@ def install_configs(home: Home) -> None:
     """Copy the starter configs; a copy that a person edited stays, one that only grew old is renewed."""
     stamp_file = home.state / "configs.json"
     stamps = read_json(stamp_file)
-    for source in sorted(resource("configs").glob("*.yaml")):
-        target, new = home.configs / source.name, source.read_bytes()
+    configs = resource("configs")
+    for source in sorted(configs.rglob("*.yaml")):
+        name = str(source.relative_to(configs))
+        target, new = home.configs / name, source.read_bytes()
         present = target.read_bytes() if target.exists() else None
         if present == new:
-            stamps[source.name] = hashlib.sha256(new).hexdigest()
-        elif present is None or hashlib.sha256(present).hexdigest() == stamps.get(source.name):
+            stamps[name] = hashlib.sha256(new).hexdigest()
+        elif present is None or hashlib.sha256(present).hexdigest() == stamps.get(name):
+            target.parent.mkdir(exist_ok=True)
             write_atomic(target, new.decode(), mode=0o644)
-            stamps[source.name] = hashlib.sha256(new).hexdigest()
+            stamps[name] = hashlib.sha256(new).hexdigest()
     write_json(stamp_file, stamps)

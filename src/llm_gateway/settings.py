@@ -34,6 +34,7 @@ _PORTS = (
     ("redisPort", 6379, "Port of Redis or Valkey, when the kit runs it."),
     ("presidioAnalyzerPort", 5001, "Port of Presidio's analyzer, when the kit runs it."),
     ("presidioAnonymizerPort", 5002, "Port of Presidio's anonymizer, when the kit runs it."),
+    ("prometheusPort", 9090, "Port of Prometheus, when the kit runs it."),
     ("probePort", 4099, "Port on loopback where llm-gateway verify answers its own model while it runs."),
 )
 
@@ -112,6 +113,14 @@ SETTINGS: tuple[Choice, ...] = (
         "",
         "Search module for the Redis that the kit runs: path of a .so file, or several, joined by commas.",
         expects=_modules,
+    ),
+    Choice("prometheusDays", "integer", 15, "Days that Prometheus keeps samples for.", minimum=1, maximum=3650),
+    Choice(
+        "presidioOnFailure",
+        "string",
+        "refuse",
+        "When Presidio fails: refuse the request, or let its text pass unmasked, with a line in the log.",
+        allowed=("refuse", "pass"),
     ),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),

@@ -125,9 +125,9 @@ def _handler(double: Double) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def running(double: Kind, *, tls: ssl.SSLContext | None = None) -> Iterator[Kind]:
-    """Serve the double on a free port until the end of the block."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(double))
+def running(double: Kind, *, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Kind]:
+    """Serve the double on a free port, or on `port`, until the end of the block."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(double))
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True

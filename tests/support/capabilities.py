@@ -95,6 +95,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "mount": _mount,
     "node": _node,
     "postgres": _postgres,
+    "prometheus": lambda: _programs("prometheus", "promtool"),
     "redis": _redis,
     "root": _root,
     "unprivileged-user": _unprivileged_user,

@@ -36,7 +36,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 DEMO = resource("configs") / "model-config-demo.yaml"
 OUTSIDE = Path("/var/lib/llm-gateway")  # where root's PostgreSQL stands when its user may not enter the home
 # What a developer's shell or an earlier test may hold and these tests must not see.
-_PRIVATE = ("LLM_GATEWAY_", "LITELLM_", "LANGFUSE_", "REDIS_", "PRESIDIO_", "OPENAI_", "PRISMA_", "UI_")
+_PRIVATE = ("LLM_GATEWAY_", "LITELLM_", "LANGFUSE_", "REDIS_", "PRESIDIO_", "PROMETHEUS_", "OPENAI_", "PRISMA_", "UI_")
 _PRIVATE_NAMES = {"DATABASE_URL", "DIRECT_URL", "STORE_MODEL_IN_DB"}
 
 

@@ -38,6 +38,7 @@ _PRIVATE = (
     "LANGFUSE_",
     "REDIS_",
     "PRESIDIO_",
+    "PROMETHEUS_",
     "OPENAI_",
     "AWS_",
     "OLLAMA_",

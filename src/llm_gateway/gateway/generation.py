@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_gateway.gateway import failures
+from llm_gateway.gateway import failures, samples
 from llm_gateway.gateway.messages import Lines, one_line, read_available, say
 from llm_gateway.gateway.preload import FIRST_ATTEMPTS, Backoff, due
 from llm_gateway.gateway.processes import describe_exit, signal_group
@@ -228,7 +228,7 @@ class Generation:
             self._forget_pipe(worker)
         if worker.pid:
             signal_group(worker.pid, signal.SIGKILL)  # what it started: its query engine
-            self._forget_samples(worker.pid)
+            self._forget_samples()
         if not self._over:
             self._died(slot, time.monotonic() - worker.started if ready else 0.0, worker.reason or how)
 
@@ -244,13 +244,11 @@ class Generation:
         else:
             say(f"start {slot.backoff.deaths} of {FIRST_ATTEMPTS} failed: {reason}")
 
-    def _forget_samples(self, pid: int) -> None:
-        """Drop the live gauges of a dead worker, as prometheus_client's mark_process_dead does."""
-        samples = self.preload.launch.environment.get("PROMETHEUS_MULTIPROC_DIR")
-        if samples:
-            with contextlib.suppress(OSError):  # a disk that fails is no reason to end workers
-                for file in Path(samples).glob(f"gauge_live*_{pid}.db"):
-                    file.unlink(missing_ok=True)
+    def _forget_samples(self) -> None:
+        """Drop the live gauges of dead workers; their counters stay."""
+        directory = self.preload.launch.environment.get(samples.VARIABLE)
+        if directory:
+            samples.forget_dead(Path(directory))
 
     # -- ending ---------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ import socket
 import sys
 from pathlib import Path
 
+from llm_gateway.gateway import samples
 from llm_gateway.gateway.messages import Report, encode, one_line
 from llm_gateway.gateway.options import WorkerSettings
 from llm_gateway.gateway.processes import die_with, lead_a_group, thread_count, wait_for_parent
@@ -43,6 +44,7 @@ _LARGEST_ORDER = 65536  # two paths and some numbers
 
 def preload() -> None:
     """Import what a worker needs until after its first requests, and forbid native routes in this process."""
+    samples.adopt()
     for name in EAGER_MODULES:
         importlib.import_module(name)
     for name in lazy_modules():
@@ -123,6 +125,7 @@ class Nursery:
             os._exit(1)
         die_with(self._supervisor, signal.SIGTERM)
         report.send(pid=os.getpid())
+        samples.take_number()
         refresh_identity()
         return serve(self._listener, settings, report, supervisor=self._supervisor, announce=announce)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from llm_gateway.gateway import proxy_setup
+from llm_gateway.gateway import proxy_setup, samples
 from llm_gateway.gateway.acceptor import Acceptor
 from llm_gateway.gateway.application import Application
 from llm_gateway.gateway.messages import Report, one_line, say
@@ -157,6 +157,7 @@ def serve(
             # LiteLLM looks beside the effective config first, then imports; last, so that nothing is shadowed.
             sys.path.append(settings.modules)
         application = Application(importlib.import_module("litellm.proxy.proxy_server").app)
+        samples.keep_latest_gauges()
         sections = asyncio.run(proxy_setup.read_sections(settings))
         proxy_setup.apply(sections, settings)
         if announce:
@@ -229,6 +230,7 @@ def main(arguments: list[str]) -> int:
     die_with(int(supervisor), signal.SIGTERM)
     pipe = Report(int(report))
     pipe.send(pid=os.getpid())
+    samples.adopt()
     return serve(
         socket.socket(fileno=int(listener)),
         WorkerSettings.from_json(settings),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["created", "unchanged", "changed"]
 TEAM, USER, CUSTOMER, BUDGET = "llm-gateway-team", "llm-gateway-user", "llm-gateway-customer", "llm-gateway-budget"
-KEY_ALIAS = "llm-gateway-key"
+KEY_ALIAS, METRICS_ALIAS = "llm-gateway-key", "llm-gateway-metrics"
 MANAGED = {"managed_by": "llm-gateway"}
 
 
@@ -57,7 +57,14 @@ class Wanted:
 
 def wanted(virtual_key: str) -> tuple[Wanted, ...]:
     """The seeded objects, in the order in which they refer to each other."""
-    return (_budget(), _team(TEAM), _user(USER, TEAM), _customer(CUSTOMER, BUDGET), _key(virtual_key))
+    own = {"user_id": USER, "team_id": TEAM}
+    return (
+        _budget(),
+        _team(TEAM),
+        _user(USER, TEAM),
+        _customer(CUSTOMER, BUDGET),
+        _key(virtual_key, KEY_ALIAS, own),
+    )
 
 
 def internal() -> tuple[Wanted, ...]:
@@ -161,30 +168,35 @@ def _customer(customer: str, budget: str | None = None) -> Wanted:
     )
 
 
-def _key(virtual_key: str) -> Wanted:
-    fields = {"key_alias": KEY_ALIAS, "user_id": USER, "team_id": TEAM}
+def metrics_key(key: str) -> Wanted:
+    """The key with which Prometheus reads the gateway's metrics; LiteLLM refuses it everything else."""
+    return _key(key, METRICS_ALIAS, {"allowed_routes": ["/metrics", "/metrics/"]})
+
+
+def _key(key: str, alias: str, also: Mapping[str, Any]) -> Wanted:
+    fields = {"key_alias": alias, **also}
 
     def read(api: AdminApi, _before: Sequence[Report]) -> Mapping[str, Any] | None:
-        query = {"key_hash": hashlib.sha256(virtual_key.encode()).hexdigest(), "return_full_object": "true"}
+        query = {"key_hash": hashlib.sha256(key.encode()).hexdigest(), "return_full_object": "true"}
         return _first(api.send("GET", "/key/list", params=query)["keys"])
 
     def create(api: AdminApi) -> object:
-        _retire_older_keys(api)
-        return api.send("POST", "/key/generate", json={"key": virtual_key, **fields, "metadata": MANAGED})
+        _retire_older_keys(api, alias)
+        return api.send("POST", "/key/generate", json={"key": key, **fields, "metadata": MANAGED})
 
     return Wanted(
         "key",
-        KEY_ALIAS,
+        alias,
         read=read,
         create=create,
-        update=lambda api, change: api.send("POST", "/key/update", json={"key": virtual_key, **change}),
+        update=lambda api, change: api.send("POST", "/key/update", json={"key": key, **change}),
         fields=fields,
     )
 
 
-def _retire_older_keys(api: AdminApi) -> None:
-    """Free the alias when LLM_GATEWAY_VIRTUAL_KEY was changed: the key that had it is the kit's own old one."""
-    listed = api.send("GET", "/key/list", params={"key_alias": KEY_ALIAS, "return_full_object": "true"})
+def _retire_older_keys(api: AdminApi, alias: str) -> None:
+    """Free the alias when the key in `.env` was changed: the key that had it is the kit's own old one."""
+    listed = api.send("GET", "/key/list", params={"key_alias": alias, "return_full_object": "true"})
     old = [key["token"] for key in listed.get("keys", []) if (key.get("metadata") or {}) == MANAGED]
     if old:
         api.send("POST", "/key/delete", json={"keys": old})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llm_gateway.progress import Progress, Step
     from llm_gateway.proofs.base import Evidence
     from llm_gateway.proofs.bench import Bench
+    from llm_gateway.seeding.litellm import Wanted
 
 Where = Literal["native", "docker", "external", "off", "unavailable"]
 
@@ -219,6 +220,23 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrapeTarget:
+    """Metrics of a service that Prometheus can read.
+
+    Attributes:
+        job: the name that its series carry; of letters, digits and hyphens.
+        url: where, from this machine.
+        credential: bearer token; "" = none is asked for.
+        drop: label to a regular expression: series whose label matches it are not kept.
+    """
+
+    job: str
+    url: str
+    credential: str = field(default="", repr=False)
+    drop: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Absent:
     """Why a capability is not to be proven here.
 
@@ -268,11 +286,17 @@ class Service:
         processes: how it runs natively.
         probe: is it ready?
         after_ready: work inside the running service; idempotent.
+        before_reload: what it must be told before the gateway's new workers take over; idempotent.
         hidden: variables that the gateway's process must not have with this stack: a server that does not run.
+        gateway_variables: variables that the gateway's process gets on top of the stack's, no secrets. Asked of every
+            room, whether its service runs or not.
         gateway_settings: its part of the effective config, given the person's config with its includes. Asked of
             every room, whether its service runs or not.
         unused: for a service that runs: one sentence when this effective config (includes merged) does not use it,
             with what to do; else "".
+        seeds: objects that the gateway's database must hold for it, while it runs.
+        scrape_targets: its metrics, while it runs.
+        caution: one sentence about a choice that a person should hear about at each start, or "".
         start_early: start the processes before `needs` are ready; the processes wait by themselves.
     """
 
@@ -288,9 +312,14 @@ class Service:
     processes: Callable[[Stack], tuple[Process, ...]] = lambda _stack: ()
     probe: Callable[[Stack], Probe] | None = None
     after_ready: Callable[[Run], None] = _nothing
+    before_reload: Callable[[Run], None] = _nothing
     hidden: Callable[[Stack], tuple[str, ...]] = lambda _stack: ()
+    gateway_variables: Callable[[Stack], Mapping[str, str]] = lambda _stack: {}
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
     unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
+    caution: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()
+    seeds: Callable[[Stack], tuple[Wanted, ...]] = lambda _stack: ()
+    scrape_targets: Callable[[Stack], tuple[ScrapeTarget, ...]] = lambda _stack: ()
     proofs: tuple[Proof, ...] = ()
     start_early: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.names import PROBE
-from llm_gateway.proofs import keys, models, restart, spend
+from llm_gateway.proofs import budgets, keys, limits, models, restart, spend
 from llm_gateway.services import probe_model
 from llm_gateway.services.base import Absent, Proof
 
@@ -51,6 +51,8 @@ _TITLES: dict[str, str] = {
 }
 _KEEPS: tuple[tuple[str, str, Callable[..., Any], bool], ...] = (
     ("keys", "a key works, only for its models, until it is revoked", keys.prove, False),
+    ("budgets", "keys, customers and calls at once are held to their budget", budgets.prove, False),
+    ("limits", "calls and tokens per minute end with 429", limits.prove, False),
     ("spend", "what calls cost is on key, user, customer and in the logs", spend.prove, False),
     ("restart", "keys, spend and cache outlive the gateway's process", restart.prove, True),
 )

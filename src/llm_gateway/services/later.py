@@ -27,6 +27,5 @@ def _not_yet(option: str, title: str) -> Callable[[Draft], Placement]:
 
 LATER: tuple[Service, ...] = (
     Service(id="lago", title="Lago", place=_not_yet("enableLago", "Lago")),
-    Service(id="prometheus", title="Prometheus", place=_not_yet("enablePrometheus", "Prometheus")),
     Service(id="local_model", title="Local model", place=_not_yet("localModel", "a local model")),
 )

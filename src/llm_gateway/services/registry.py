@@ -7,7 +7,8 @@ from llm_gateway.services.langfuse import LANGFUSE
 from llm_gateway.services.later import LATER
 from llm_gateway.services.postgres import POSTGRES
 from llm_gateway.services.presidio import PRESIDIO
+from llm_gateway.services.prometheus import PROMETHEUS
 from llm_gateway.services.redis import REDIS
 
-SERVICES = (POSTGRES, REDIS, LANGFUSE, PRESIDIO, *LATER, GATEWAY)
+SERVICES = (POSTGRES, REDIS, LANGFUSE, PRESIDIO, PROMETHEUS, *LATER, GATEWAY)
 BY_ID = {service.id: service for service in SERVICES}

@@ -39,8 +39,18 @@ if TYPE_CHECKING:
     from llm_gateway.verbs.context import Context
 
 # Choices that the workers alone are made from; every other one needs a restart.
-CHANGEABLE = ("asIs", "workers", "preload", "logLevel", "debug", "presidioEntities", "presidioScope",
-              "cacheScope", "semanticCacheModel")  # fmt: skip
+CHANGEABLE = (
+    "asIs",
+    "workers",
+    "preload",
+    "logLevel",
+    "debug",
+    "presidioEntities",
+    "presidioScope",
+    "presidioOnFailure",
+    "cacheScope",
+    "semanticCacheModel",
+)
 _LOOK_EVERY = 0.25  # seconds; polled, because not every file system tells about changes (mounts of containers)
 
 
@@ -131,10 +141,11 @@ def _prepare(run: Run, changed: Iterable[str], *, anew: bool) -> None:
     if anew:
         gateway.prepare_database_client(run)
         gateway.settle(run)
-    if set(changed) & set(CHANGEABLE):
-        for service in SERVICES:
-            if run.stack.runs(service.id):
-                service.after_ready(run)  # Presidio must know what it shall look for
+    running = [service for service in SERVICES if run.stack.runs(service.id)]
+    for service in running:
+        service.before_reload(run)
+        if set(changed) & set(CHANGEABLE):
+            service.after_ready(run)  # Presidio must know what it shall look for
 
 
 def _swap(run: Run, status: Message, *, fresh: bool, interrupted: threading.Event) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from llm_gateway.results import Result
 from llm_gateway.seeding import litellm
 from llm_gateway.seeding.api import AdminApi
 from llm_gateway.services.gateway import local_url, master_key
+from llm_gateway.services.registry import SERVICES
 from llm_gateway.verbs.context import running_stack
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def seed_stack(stack: Stack, progress: Progress, *, dry_run: bool = False) -> li
     """Seed the gateway of a running stack. Errors: E601, E602."""
     with progress.step("Seeding") as step, AdminApi(local_url(stack), master_key(stack)) as api:
         objects = litellm.wanted(stack.values["LLM_GATEWAY_VIRTUAL_KEY"])
+        objects += tuple(item for service in SERVICES if stack.runs(service.id) for item in service.seeds(stack))
         reports = litellm.apply(api, objects, dry_run=dry_run)
         step.detail(counts(reports))
     for report in reports:
