@@ -67,10 +67,10 @@ class Findings:
         holders: listening ports among those asked for, with who holds them.
         postgres: PostgreSQL installations, newest first.
         redis_server: a `redis-server` or `valkey-server` on the machine.
+        prometheus_server: a `prometheus` on the machine.
         redis_version: its version, asked only where search is wanted.
         search_modules: the search module for it, with what belongs to it; looked for only where search is wanted.
         redis_search: has the Redis that the environment names search: `yes`, why not, or "" when it was not asked.
-        prometheus_server: a `prometheus` on the machine.
         data_major: major version of the data directory in the home, 0 when there is none.
         env_exists: the home has a `.env`.
         service_user: the user native services run under when the kit runs as root.
@@ -87,10 +87,10 @@ class Findings:
     holders: Mapping[int, Holder] = field(default_factory=dict)
     postgres: tuple[PostgresBinaries, ...] = ()
     redis_server: Path | None = None
+    prometheus_server: Path | None = None
     redis_version: str = ""
     search_modules: tuple[Path, ...] = ()
     redis_search: str = ""
-    prometheus_server: Path | None = None
     node: Path | None = None
     docker: str = ""
     data_major: int = 0

@@ -29,12 +29,12 @@ def prove(bench: Bench) -> Evidence:
         f"{requests[0]} of {requests[1]} calls at once answered with rpm_limit {_REQUESTS}, the others {_REFUSED}; "
         f"{tokens} tokens used with tpm_limit {_TOKENS}, the next call {_REFUSED}"
     )
-    data = {"rpm_limit": _REQUESTS, "accepted": requests[0], "calls": requests[1], "retry_after_seconds": retry}
+    data = {"rpm_limit": _REQUESTS, "accepted": requests[0], "calls": requests[1], "retry_after": retry}
     return Evidence(text, {**data, "tpm_limit": _TOKENS, "tokens_used": tokens, "workers": bench.stack.workers})
 
 
 def _requests(bench: Bench) -> tuple[tuple[int, int], str]:
-    """(answered, made) of calls at once, and how long a client is told to wait."""
+    """(answered, made) of calls at once, and how long a client is told to wait, as the header says it."""
     answers = counting.at_once(bench, bench.key(rpm_limit=_REQUESTS), _AT_ONCE * bench.stack.workers)
     accepted = counting.accepted(answers, _REFUSED)
     if accepted > _REQUESTS:

@@ -25,20 +25,24 @@ if TYPE_CHECKING:
     from llm_gateway.proofs.bench import Bench
     from llm_gateway.services.base import Stack
 
-# By Presidio's name: what a person calls it, and one of each.
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """What a person calls it, one of its kind, a sentence with it, and the pieces none of which may leave."""
+
+    word: str
+    value: str
+    sentence: str
+    pieces: tuple[str, ...]
+
+
+# By Presidio's name.
 _SECRETS = {
-    "PERSON": ("name", "John Smith"),
-    "EMAIL_ADDRESS": ("e-mail", "john.smith@example.com"),
-    "PHONE_NUMBER": ("phone", "+1 212-555-0123"),
-    "CREDIT_CARD": ("card number", "4111 1111 1111 1111"),
-    "IBAN_CODE": ("IBAN", "DE89370400440532013000"),
-}
-_SENTENCES = {
-    "PERSON": "My name is {}.",
-    "EMAIL_ADDRESS": "My mail is {}.",
-    "PHONE_NUMBER": "My phone number is {}.",
-    "CREDIT_CARD": "My credit card is {}.",
-    "IBAN_CODE": "My IBAN is {}.",
+    "PERSON": _Secret("name", "John Smith", "My name is {}.", ("John", "Smith")),
+    "EMAIL_ADDRESS": _Secret("e-mail", "john.smith@example.com", "My mail is {}.", ("john.smith", "@example")),
+    "PHONE_NUMBER": _Secret("phone", "+1 212-555-0123", "My phone number is {}.", ("212-555", "0123")),
+    "CREDIT_CARD": _Secret("card number", "4111 1111 1111 1111", "My credit card is {}.", ("4111", "1111 1111")),
+    "IBAN_CODE": _Secret("IBAN", "DE89370400440532013000", "My IBAN is {}.", ("DE89", "0532013000")),
 }
 _NOTHING = "llm-gateway plan shows what the config holds"
 
@@ -81,8 +85,12 @@ def _on_failure(status: int | None) -> str:
     return f"when Presidio fails nothing leaves ({status})"
 
 
+def _sentence(entity: str) -> str:
+    return _SECRETS[entity].sentence.format(_SECRETS[entity].value)
+
+
 def _listed(entities: list[str]) -> str:
-    words = [_SECRETS[name][0] for name in entities]
+    words = [_SECRETS[name].word for name in entities]
     return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
@@ -116,7 +124,7 @@ class _Proving:
 
     def routes(self) -> list[str]:
         """The names of the routes, after nothing was found in what they forwarded."""
-        text = " ".join(_SENTENCES[n].format(_SECRETS[n][1]) for n in _SECRETS if self.actions.get(n) != "BLOCK")
+        text = " ".join(_sentence(name) for name in _SECRETS if self.actions.get(name) != "BLOCK")
         with ThreadPoolExecutor(len(_ROUTES)) as pool:
             leaks = dict(zip(_ROUTES, pool.map(lambda name: self._leaked(name, text), _ROUTES), strict=True))
         found = [name for name in self.masked if any(name in leaked for leaked in leaks.values())]
@@ -139,16 +147,16 @@ class _Proving:
                 next="llm-gateway verify pii",
             )
         sent = "".join(request.text for request in seen)
-        return [name for name in self.masked if _SECRETS[name][1] in sent]
+        return [name for name in self.masked if any(piece in sent for piece in _SECRETS[name].pieces)]
 
     def blocks(self) -> list[str]:
         """The entities with BLOCK, each after a call with it was refused."""
         blocked = [name for name in _SECRETS if self.actions.get(name) == "BLOCK"]
         for name in blocked:
             marker = self.bench.nonce()
-            answer = self._chat(f"Reference {marker}. {_SENTENCES[name].format(_SECRETS[name][1])}")
+            answer = self._chat(f"Reference {marker}. {_sentence(name)}")
             if answer.status_code == 200 or self.bench.capture.seen(marker):
-                what = _SECRETS[name][0]
+                what = _SECRETS[name].word
                 raise self._because(f"A call with a {what} was answered, though {name} is to be blocked.", name)
             if name not in answer.text:
                 raise self._refused("chat", answer)

@@ -211,12 +211,14 @@ class Check:
         title: what is looked at.
         look: answers None when all is well or the rule does not apply, else (what is wrong, what to do).
         severity: `error` makes the doctor exit 1.
+        at_start: a start looks, too, and says what is wrong; it stops nothing.
     """
 
     id: str
     title: str
     look: Callable[[Stack], tuple[str, str] | None]
     severity: Literal["error", "warning"] = "error"
+    at_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

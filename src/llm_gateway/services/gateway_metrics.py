@@ -24,4 +24,5 @@ def scrape_targets(stack: Stack) -> tuple[ScrapeTarget, ...]:
 
     # Virtual keys are in the database; without one the master key is the only key there is.
     key = stack.values[KEY] if stack.runs("postgres") else master_key(stack)
-    return (ScrapeTarget(JOB, f"{local_url(stack)}/metrics/", credential=key, drop={"api_key_alias": _OF_ONE_VERIFY}),)
+    drop = dict.fromkeys(("api_key_alias", "user"), _OF_ONE_VERIFY)
+    return (ScrapeTarget(JOB, f"{local_url(stack)}/metrics/", credential=key, drop=drop),)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llm_gateway.model_config.sections import section
 from llm_gateway.proofs import cache, semantic_cache
 from llm_gateway.services.base import Absent, Proof
-from llm_gateway.services.gateway_proofs import without_probe
+from llm_gateway.services.probe_model import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
