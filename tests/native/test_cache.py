@@ -286,12 +286,18 @@ def test_the_same_in_other_words_is_a_hit_where_redis_can_search() -> None:
         plan = made.ask("plan")["data"]
         assert "redisearch.so" in plan["placements"]["redis"]["reason"]
         assert made.run("doctor").stdout.count("D214  ok") == 1
+        with home("LLM_GATEWAY_DATABASE=false", config=made.root / "mine.yaml") as elsewhere:
+            theirs = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(made.ports["redis"])}
+            planned = elsewhere.ask("plan", "--semantic-cache", variables=theirs)["data"]["placements"]["redis"]
+            assert planned["where"] == "external"
         upstream.constant = True
         assert "gives the same vector for every text" in not_proven(made, "semantic-cache")["text"]
 
 
 @pytest.mark.needs("redis")
-def test_a_semantic_cache_that_cannot_run_stops_the_start_before_anything_runs(counting: Counting) -> None:
+def test_a_semantic_cache_that_cannot_run_stops_the_start_before_anything_runs(
+    counting: Counting, tmp_path: Path
+) -> None:
     with home("LLM_GATEWAY_DATABASE=false", config=None) as made:
         config = made.root / "mine.yaml"
         config.write_text(yaml.safe_dump(_config(counting)))
@@ -299,6 +305,11 @@ def test_a_semantic_cache_that_cannot_run_stops_the_start_before_anything_runs(c
         if not search_modules(Paths(made.root)):
             assert made.error("start", "--detach", *asked, code=3)["code"] == "E360"
             assert made.error("plan", *asked, code=3)["code"] == "E360"
+        with redis_server(tmp_path) as plain:
+            theirs = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(plain.port)}
+            refused = made.error("start", "--detach", *asked, code=3, variables=theirs)
+            assert refused["code"] == "E360"
+            assert "MODULE LIST shows none" in refused["cause"]
         named = ("--redis-search-module", "/nowhere/redisearch.so")
         assert made.error("start", "--detach", *asked, *named, code=2)["code"] == "E361"
         made.nothing_runs()
