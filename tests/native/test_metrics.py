@@ -6,6 +6,7 @@ import json
 import re
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -19,6 +20,7 @@ from llm_gateway.paths import Home as Paths
 from llm_gateway.probes import HttpProbe
 from llm_gateway.proofs.metrics import ROUTE
 from llm_gateway.resources import resource
+from llm_gateway.services.gateway import KEYS_CACHED
 from llm_gateway.services.prometheus_api import PrometheusApi
 from support.home import free_ports, home, kill
 from support.openai_upstream import serving
@@ -205,13 +207,18 @@ def test_every_alert_fires_for_its_reason(metrics: Metrics) -> None:
         "GatewayLatencyP95": {"requested_model": "slow"},
     }
     found: dict[str, dict[str, Any]] = {}
+    due = [0.0, 1.0]
 
     def missing() -> str:
         for model in ("broken", "broken", "broken", "dear", "lossy"):
             metrics.call(key, model)
-        for one in limited.values():
-            for _ in range(5):
-                metrics.call(one, "demo-chat")
+        if time.monotonic() >= due[0]:
+            # What is left comes from what a worker knows of the key, and that may be KEYS_CACHED seconds old.
+            due[0] = time.monotonic() + KEYS_CACHED + 1
+            for one in limited.values():
+                for _ in range(27 if due[1] else 1):
+                    metrics.call(one, "demo-chat")
+            due[1] = 0
         found.update(
             {alert: fired[0] for alert, labels in reasons.items() if (fired := metrics.firing(alert, **labels))}
         )
