@@ -13,7 +13,11 @@ VIRTUAL_KEY = "sk-TE5BPNfSh4IOCNpW3I5EDQ"
 DATABASE_URL = "postgresql://postgres:postgres@localhost:5432/litellm"
 LANGFUSE_PUBLIC_KEY = "pk-lf-fd5d8fba-5134-4037-884d-d6780894a65a"
 LANGFUSE_SECRET_KEY = "sk-lf-10122a92-da11-4423-b3f7-ad10e5f268fc"  # noqa: S105 - published in seed 002
-PUBLICLY_KNOWN = frozenset({MASTER_KEY, VIRTUAL_KEY, LANGFUSE_SECRET_KEY, "sk-1234", "sk-12345", "sk-litellm"})
+LANGFUSE_EMAIL = "admin@dep.com"
+LANGFUSE_PASSWORD = "password"  # noqa: S105 - published in seed 004
+PUBLICLY_KNOWN = frozenset(
+    {MASTER_KEY, VIRTUAL_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_PASSWORD, "sk-1234", "sk-12345", "sk-litellm"}
+)
 
 
 def key() -> str:

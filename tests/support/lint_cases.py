@@ -265,8 +265,9 @@ CASES: dict[str, Case] = {
     ),
     "C061": Case(
         settings("cache: true\ncache_params: {type: redis-semantic, similarity_threshold: 0.8}"),
-        settings("cache: true\ncache_params: {type: redis}"),
+        settings("cache: true\ncache_params: {type: redis-semantic, similarity_threshold: 0.8}"),
         where={"enabled": frozenset({"gateway", "redis"})},
+        where_good={"enabled": frozenset({"gateway", "redis"}), "search": True},
     ),
     "C062": Case(
         settings("cache: true\ncache_params: {type: redis-semantic, host: h, port: 1, similarity_threshold: 0.8}"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from doubles.langfuse import Langfuse, Project
+from doubles.langfuse import Langfuse, Project, seed
 from doubles.ollama import Ollama
 from doubles.server import Answer, Double, running
 from llm_gateway.doctor.langfuse import keys as look
@@ -67,16 +67,51 @@ def stack(where, **values):
     return SimpleNamespace(placements={"langfuse": Placement(where, "")}, values=values, public_url="")
 
 
-def test_only_an_external_server_is_asked():
+def test_only_a_server_that_is_used_is_asked():
     with running(Langfuse()) as langfuse:
         good = langfuse.environment()
         assert look(stack("external", **good)) is None
         asked = len(langfuse.requests)
         assert asked > 0
-        for where in ("off", "unavailable", "docker"):
+        for where in ("off", "unavailable"):
             assert look(stack(where, **{**good, "LANGFUSE_SECRET_KEY": "sk-lf-wrong"})) is None
         assert "not both keys" in look(stack("external", **{**good, "LANGFUSE_SECRET_KEY": ""}))[0]
         assert len(langfuse.requests) == asked
+
+
+def test_an_init_that_was_ignored_by_an_older_volume_is_explained():
+    begun = {
+        "LANGFUSE_INIT_ORG_ID": "o",
+        "LANGFUSE_INIT_PROJECT_ID": "p",
+        "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": "pk-lf-1",
+        "LANGFUSE_INIT_PROJECT_SECRET_KEY": "sk-lf-1",
+    }
+    volume = seed(begun)
+
+    def found(**later):
+        """What a later start with other variables on the same volume leads to."""
+        init = {**begun, **{f"LANGFUSE_INIT_PROJECT_{name}": value for name, value in later.items()}}
+        names = {name: init[f"LANGFUSE_INIT_PROJECT_{name}"] for name in ("PUBLIC_KEY", "SECRET_KEY")}
+        with running(Langfuse(projects=seed(init, volume))) as langfuse:
+            values = {"LANGFUSE_HOST": langfuse.url, **{f"LANGFUSE_{name}": names[name] for name in names}}
+            return look(stack("docker", **init, **values))
+
+    assert found() is None
+    message, repair = found(SECRET_KEY="sk-lf-2")
+    assert "Its data is older than they are" in message
+    assert "remove LANGFUSE_PUBLIC_KEY" in repair
+    # The repair that is named: a new pair is made beside the old one.
+    assert found(PUBLIC_KEY="pk-lf-2", SECRET_KEY="sk-lf-2") is None
+
+
+def test_keys_of_another_project_than_the_seeded_one_are_named():
+    values = {"LANGFUSE_INIT_PROJECT_ID": "seeded", "LANGFUSE_INIT_PROJECT_PUBLIC_KEY": KEYS[0]}
+    with running(Langfuse()) as langfuse:
+        message, _ = look(stack("docker", **langfuse.environment(), **values))
+        assert "belong to the project double-project, not to seeded: calls are traced there" in message
+        # Keys that a person made are of the person's project.
+        values["LANGFUSE_INIT_PROJECT_PUBLIC_KEY"] = ""
+        assert look(stack("docker", **langfuse.environment(), **values)) is None
 
 
 def test_it_goes_the_gateways_way_through_the_proxy_with_its_certificates(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from llm_gateway.presidio_server.turns import Turns
 from llm_gateway.probes import Deadline, wait
 from llm_gateway.services import callbacks, wiring
 from llm_gateway.services.presidio import PRESIDIO, PresidioProbe
-from llm_gateway.services.presidio_guardrail import guardrail
+from llm_gateway.services.presidio_guardrail import SWAPPED, guardrail
 from support.ports import free_port
 from unit.test_plan import MACHINE, lines, made
 
@@ -192,7 +192,7 @@ def test_every_language_has_its_guardrail(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({}), encoding="utf-8")
     stack = replace(made(flags={**ON, "presidio_languages": "en,fr"}), config=path)
-    english, french = wiring.effective_config(stack)[0]["guardrails"]
+    english, french, _ = wiring.effective_config(stack)[0]["guardrails"]
     assert (english["guardrail_name"], french["guardrail_name"]) == ("llm-gateway-presidio", "llm-gateway-presidio-fr")
     assert "presidio_language" not in english["litellm_params"]
     assert french["litellm_params"]["presidio_language"] == "fr"
@@ -202,7 +202,7 @@ def guardrails(tmp_path, config, languages="en,fr"):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     stack = replace(made(flags={**ON, "presidio_languages": languages}), config=path)
-    return wiring.effective_config(stack)[0]["guardrails"]
+    return [one for one in wiring.effective_config(stack)[0]["guardrails"] if one["guardrail_name"] != SWAPPED]
 
 
 CALLBACK = {"litellm_settings": {"callbacks": ["presidio"]}}
@@ -287,6 +287,52 @@ def test_the_user_of_an_address_is_sent_and_not_shown():
             checked(address)
     assert "hunt" not in str(refused.value)
     assert "hunt" not in PresidioProbe(address, address)()
+
+
+# When Presidio fails
+
+
+def described(tmp_path, config=None, **flags):
+    """The effective config, and what a person hears about it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config or {}), encoding="utf-8")
+    stack = replace(made(flags={**ON, **flags}), config=path)
+    return wiring.effective_config(stack)[0], "\n".join(wiring.notes(stack))
+
+
+def test_texts_pass_only_where_somebody_chose_so_and_it_is_said(tmp_path):
+    config, said = described(tmp_path)
+    assert {one["litellm_params"]["guardrail"] for one in config["guardrails"]} == {"presidio"}
+    assert "UNMASKED" not in said
+    config, said = described(tmp_path, presidio_on_failure="pass")
+    kinds = {one["litellm_params"]["guardrail"] for one in config["guardrails"]}
+    assert kinds == {"llm_gateway.hooks.presidio_pass.MaskOrPass"}
+    assert "texts go to the providers UNMASKED" in said
+    assert "--presidio-on-failure refuse" in said
+    own = {"guardrail": "presidio", "mode": "pre_call", "default_on": True}
+    guarded = {"guardrails": [{"guardrail_name": "own", "litellm_params": own}]}
+    config, said = described(tmp_path, guarded, presidio_on_failure="pass")
+    assert config["guardrails"][0] == guarded["guardrails"][0]
+    assert "has no effect" in said
+
+
+def test_verifys_guardrail_is_a_copy_that_asks_the_wrong_server(tmp_path):
+    real, copy = described(tmp_path)[0]["guardrails"]
+    changed = {"default_on": False, "presidio_analyzer_api_base": "os.environ/PRESIDIO_ANONYMIZER_API_BASE"}
+    assert copy == {"guardrail_name": SWAPPED, "litellm_params": {**real["litellm_params"], **changed}}
+    unsafe = {"guardrail": "presidio", "mode": "pre_call"}
+    safe = {
+        **unsafe,
+        "default_on": True,
+        "pii_entities_config": {"PERSON": "MASK"},
+        "presidio_anonymizer_api_base": "a",
+    }
+    members = [{"guardrail_name": str(number), "litellm_params": one} for number, one in enumerate((safe, unsafe))]
+    copy = described(tmp_path, {"guardrails": members})[0]["guardrails"][-1]
+    # Of several the safe one counts: what one refuses is refused.
+    assert copy["litellm_params"] == {**safe, "default_on": False, "presidio_analyzer_api_base": "a"}
+    logging = {"guardrails": [{"guardrail_name": "own", "litellm_params": {**safe, "mode": "logging_only"}}]}
+    assert described(tmp_path, logging)[0]["guardrails"] == logging["guardrails"]
 
 
 # The server's memory of answers

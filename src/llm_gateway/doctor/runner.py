@@ -37,6 +37,12 @@ def examine(stack: Stack) -> list[Diagnosis]:
         return list(pool.map(lambda check: _look(check, stack), checks))
 
 
+def at_start(stack: Stack) -> tuple[str, ...]:
+    """What the checks of a start find, a sentence with its repair each."""
+    found = (_look(check, stack) for check in all_checks() if check.at_start)
+    return tuple(f"{one.finding} {one.next}" for one in found if one.finding)
+
+
 def _look(check: Check, stack: Stack) -> Diagnosis:
     try:
         found = check.look(stack)

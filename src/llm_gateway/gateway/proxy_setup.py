@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from llm_gateway.hooks import unmasked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -95,7 +97,10 @@ def apply(sections: ConfigSections, settings: WorkerSettings) -> None:
     from litellm.proxy.common_utils import banner  # noqa: PLC0415
 
     environment = os.environ
+    unmasked.install()
     banner.show_banner = lambda: None  # eight lines per worker, without a switch
+    if environment.get("DO_NOT_TRACK") != "0":
+        _ask_for_no_release()
     if sections.litellm.get("json_logs") is True:
         litellm.json_logs = True
         litellm.turn_on_json()
@@ -111,6 +116,16 @@ def apply(sections: ConfigSections, settings: WorkerSettings) -> None:
                 replica=name != "DATABASE_URL",
                 no_prepared_statements=_is_on(environment.get("DATABASE_DISABLE_PREPARED_STATEMENTS")),
             )
+
+
+def _ask_for_no_release() -> None:
+    """Keep the admin UI from making the gateway ask GitHub for LiteLLM's newest release; it has no switch."""
+    from litellm.proxy.ui_crud_endpoints import latest_release_endpoints  # noqa: PLC0415 - see read_sections
+
+    async def nothing(**_: object) -> None:
+        """What the UI is answered where GitHub cannot be reached."""
+
+    latest_release_endpoints.get_latest_release_info = nothing
 
 
 def database_url(

@@ -24,28 +24,28 @@ def provider_of(model: Model) -> str:
     """The provider that answers, "" when LiteLLM could not tell."""
     if model.provider in schema()["providers"]:
         return model.provider
-    known = known_models().get(model.target)
-    if known:
-        return next((family for start, family in _FAMILIES if known[0].startswith(start)), known[0])
+    entry = known_models().get(model.target)
+    if entry:
+        return next((family for start, family in _FAMILIES if entry[0].startswith(start)), entry[0])
     return "openai" if model.target.startswith("ft:gpt-") else ""
 
 
 def mode_of(model: Model) -> str:
     """chat, embedding, …: what model_info says, else what the price table knows, else ""."""
-    known = _entry(model.target)
-    return model.info.text("mode") or (known[1] if known else "")
+    priced = known(model.target)
+    return model.info.text("mode") or (priced[1] if priced else "")
 
 
 def is_priced(model: Model) -> bool:
     """Does LiteLLM know what a call costs?"""
     if any(model.info.get(name) is not None or model.params.get(name) is not None for name in _PRICES):
         return True
-    known = _entry(model.info.text("base_model")) or _entry(model.target)
-    return bool(known and known[2])
+    priced = known(model.info.text("base_model")) or known(model.target)
+    return bool(priced and priced[2])
 
 
-def _entry(target: str) -> tuple[str, str, bool] | None:
-    """The price table knows names with and without the provider in front."""
+def known(target: str) -> tuple[str, str, bool] | None:
+    """Provider, mode, and whether there is a price; the table knows names with and without the provider in front."""
     table = known_models()
     while target:
         if target in table:

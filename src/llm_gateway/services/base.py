@@ -211,12 +211,14 @@ class Check:
         title: what is looked at.
         look: answers None when all is well or the rule does not apply, else (what is wrong, what to do).
         severity: `error` makes the doctor exit 1.
+        at_start: a start looks, too, and says what is wrong; it stops nothing.
     """
 
     id: str
     title: str
     look: Callable[[Stack], tuple[str, str] | None]
     severity: Literal["error", "warning"] = "error"
+    at_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,7 @@ class Service:
             with what to do; else "".
         seeds: objects that the gateway's database must hold for it, while it runs.
         scrape_targets: its metrics, while it runs.
+        caution: one sentence about a choice that a person should hear about at each start, or "".
         start_early: start the processes before `needs` are ready; the processes wait by themselves.
     """
 
@@ -316,6 +319,7 @@ class Service:
     gateway_variables: Callable[[Stack], Mapping[str, str]] = lambda _stack: {}
     gateway_settings: Callable[[Stack, Mapping[str, Any]], tuple[Setting, ...]] = lambda _stack, _config: ()
     unused: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
+    caution: Callable[[Stack, Mapping[str, Any]], str] = lambda _stack, _config: ""
     checks: tuple[Check, ...] = ()
     seeds: Callable[[Stack], tuple[Wanted, ...]] = lambda _stack: ()
     scrape_targets: Callable[[Stack], tuple[ScrapeTarget, ...]] = lambda _stack: ()

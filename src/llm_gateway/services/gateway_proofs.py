@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llm_gateway.names import PROBE
-from llm_gateway.proofs import keys, models, restart, spend
-from llm_gateway.services import probe_model
+from llm_gateway.proofs import budgets, keys, limits, models, restart, spend
 from llm_gateway.services.base import Absent, Proof
+from llm_gateway.services.probe_model import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,17 +17,6 @@ if TYPE_CHECKING:
 def always(_stack: Stack, _config: Mapping[str, Any]) -> Absent | None:
     """Shown with every stack."""
     return None
-
-
-def without_probe(_stack: Stack, config: Mapping[str, Any]) -> Absent | None:
-    """Not shown where the probe model is missing."""
-    if probe_model.is_in(config):
-        return None
-    return Absent(
-        "unavailable",
-        f"The running config has no {PROBE}, the model on which this is shown: --as-is leaves it out.",
-        next="llm-gateway restart --no-as-is",
-    )
 
 
 def without_database(stack: Stack, config: Mapping[str, Any]) -> Absent | None:
@@ -51,6 +39,8 @@ _TITLES: dict[str, str] = {
 }
 _KEEPS: tuple[tuple[str, str, Callable[..., Any], bool], ...] = (
     ("keys", "a key works, only for its models, until it is revoked", keys.prove, False),
+    ("budgets", "keys, customers and calls at once are held to their budget", budgets.prove, False),
+    ("limits", "calls and tokens per minute end with 429", limits.prove, False),
     ("spend", "what calls cost is on key, user, customer and in the logs", spend.prove, False),
     ("restart", "keys, spend and cache outlive the gateway's process", restart.prove, True),
 )

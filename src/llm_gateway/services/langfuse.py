@@ -1,4 +1,4 @@
-"""Langfuse: tracing. This version runs no server; it uses the one that the person names.
+"""Langfuse: tracing. Natively there is no server to run; the kit uses the one that the person names.
 
 LiteLLM 1.106.2 with the callback `langfuse` sends OTLP to LANGFUSE_HOST with both keys (seen on the wire).
 Without LANGFUSE_HOST it would send to Langfuse's cloud, so the kit's lines always name a host.
@@ -12,16 +12,23 @@ from llm_gateway import credentials
 from llm_gateway.doctor import langfuse as doctor
 from llm_gateway.dotenv import Line
 from llm_gateway.model_config.redaction import address
-from llm_gateway.services.base import Check, Placement, Service, Setting
+from llm_gateway.proofs.tracing import prove
+from llm_gateway.services import langfuse_init
+from llm_gateway.services.base import Absent, Check, Placement, Proof, Service, Setting
 from llm_gateway.services.callbacks import SECTION, named
+from llm_gateway.services.probe_model import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llm_gateway.services.base import Draft, Stack
 
-_DEFAULT_HOST = "http://localhost:3000"
+_PORT = 3000
+_DEFAULT_HOST = f"http://localhost:{_PORT}"
+_HOST_COMMENT = "Langfuse server. Another one's, with its keys, makes the kit use it."
 _CALLBACKS = {"langfuse", "langfuse_otel"}
+# Copied, filled in and run, it adds tracing to a gateway, running or not.
+_LINE = "LANGFUSE_HOST=https://HOST LANGFUSE_PUBLIC_KEY=pk-lf-KEY LANGFUSE_SECRET_KEY=sk-lf-KEY llm-gateway restart"
 
 
 def place(draft: Draft) -> Placement:
@@ -42,8 +49,11 @@ def place(draft: Draft) -> Placement:
         )
     return Placement(
         "unavailable",
-        "Langfuse has no server that runs without Docker, so calls are not traced.",
-        next="Name an existing server by LANGFUSE_HOST and its keys in .env, or: --no-enable-langfuse",
+        "Langfuse's server needs Docker, which this gateway does without: calls are not traced.",
+        next=(
+            f"To trace to a Langfuse that you have: {_LINE} (or, to keep it, the three in {draft.home.env_link}). "
+            "Without tracing: --no-enable-langfuse; prompts on LiteLLM's own Logs page: --store-prompts"
+        ),
     )
 
 
@@ -54,15 +64,32 @@ def _keys(draft: Draft) -> dict[str, str]:
 
 
 def environment(draft: Draft) -> tuple[Line, ...]:
-    """Seed 004's three variables."""
+    """Seed 004's three variables; for a server of the kit's own also what it starts with.
+
+    Raises:
+        InputError: E370 to E378, the server or the gateway's tracing would not start with the variables.
+    """
+    placement = draft.placements.get("langfuse")
+    if placement and placement.runs:
+        langfuse_init.refuse_bad_numbers(draft.environment.merged())
+    if placement and placement.where == "docker":
+        url = f"http://localhost:{draft.ports.get('langfusePort', _PORT)}"
+        return (Line("LANGFUSE_HOST", url, _HOST_COMMENT), *langfuse_init.lines(draft, url=_ui(draft, url)))
     defaults = draft.choices.flag("startWithDefaults")
     public = credentials.LANGFUSE_PUBLIC_KEY if defaults else ""
     secret = credentials.LANGFUSE_SECRET_KEY if defaults else ""
     return (
         Line("LANGFUSE_PUBLIC_KEY", public, "Langfuse public key, from the project's settings."),
         Line("LANGFUSE_SECRET_KEY", secret, "Langfuse secret key, from the project's settings."),
-        Line("LANGFUSE_HOST", _DEFAULT_HOST, "Langfuse server. Another one's, with its keys, makes the kit use it."),
+        Line("LANGFUSE_HOST", _DEFAULT_HOST, _HOST_COMMENT),
     )
+
+
+def _ui(draft: Draft, url: str) -> str:
+    """Where browsers reach Langfuse; in a codespace the forwarded port has an address of its own."""
+    name = draft.environment.get("CODESPACE_NAME")
+    domain = draft.environment.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
+    return f"https://{name}-{url.rpartition(':')[2]}.{domain}" if name and domain else url
 
 
 def _is_named(config: Mapping[str, Any]) -> bool:
@@ -93,12 +120,25 @@ def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
     )
 
 
+def not_to_be_proven(stack: Stack, config: Mapping[str, Any]) -> Absent | None:
+    """Why `verify` shows no trace with this stack: there is no Langfuse, or nothing to send without cost."""
+    placement = stack.placements["langfuse"]
+    if placement.where == "off":
+        return Absent("off", placement.reason)
+    if not placement.runs:
+        return Absent("unavailable", placement.reason, placement.next)
+    # A config that names no callback is not proven, which is worth more than that the probe is missing.
+    return without_probe(stack, config) if _is_named(config) else None
+
+
 LANGFUSE = Service(
     id="langfuse",
     title="Langfuse",
     place=place,
+    secrets=langfuse_init.SECRETS,
     environment=environment,
     gateway_settings=gateway_settings,
     unused=unused,
-    checks=(Check("D213", "The external Langfuse takes the traces", doctor.keys),),
+    checks=(Check("D213", "Langfuse takes the traces", doctor.keys, at_start=True),),
+    proofs=(Proof("tracing", "a call is read back from Langfuse, and a refused one", not_to_be_proven, prove),),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -23,12 +24,27 @@ from llm_gateway.dotenv import Line
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.model_config.redaction import address
 from llm_gateway.probes import HttpProbe
+from llm_gateway.proofs import pii
 from llm_gateway.requirements import requirements
 from llm_gateway.services import presidio_guardrail
-from llm_gateway.services.base import Check, Draft, Placement, Port, Process, Run, Service, Stack, refuse_two_ports
+from llm_gateway.services.base import (
+    Absent,
+    Check,
+    Draft,
+    Placement,
+    Port,
+    Process,
+    Proof,
+    Run,
+    Service,
+    Stack,
+    refuse_two_ports,
+)
+from llm_gateway.services.probe_model import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from llm_gateway.discovery import Findings
 
@@ -186,17 +202,19 @@ def _without_user(url: str) -> tuple[str, dict[str, str]]:
     return f"{scheme}://{host}{slash}{path}", headers
 
 
-def _bases(stack: Stack) -> tuple[str, str]:
-    """The two addresses as LiteLLM understands them: http is meant where no scheme is."""
-    analyzer, anonymizer = (stack.values[name].rstrip("/") for name in BASES)
-    return (
-        analyzer if "://" in analyzer else f"http://{analyzer}",
-        anonymizer if "://" in anonymizer else f"http://{anonymizer}",
-    )
+def _bases(stack: Stack, params: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """The two addresses as LiteLLM understands them: a guardrail's own first, http where no scheme is."""
+    found = []
+    for name in BASES:
+        own = str((params or {}).get(name.lower()) or f"os.environ/{name}")
+        value = stack.values.get(own.removeprefix("os.environ/"), "") if own.startswith("os.environ/") else own
+        found.append(value.rstrip("/") if "://" in value else f"http://{value.rstrip('/')}")
+    return found[0], found[1]
 
 
-def probe(stack: Stack) -> PresidioProbe:
-    return PresidioProbe(*_bases(stack))
+def probe(stack: Stack, params: Mapping[str, Any] | None = None) -> PresidioProbe:
+    """The probe of this stack's Presidio, or of the one that a guardrail's parameters name."""
+    return PresidioProbe(*_bases(stack, params))
 
 
 def after_ready(run: Run) -> None:
@@ -267,6 +285,14 @@ def _answers(stack: Stack) -> tuple[str, str] | None:
     return (reason, f"Mend {' and '.join(BASES)}, or: --no-enable-presidio") if reason else None
 
 
+def _unproven(stack: Stack, config: Mapping[str, Any]) -> Absent | None:
+    """Why masking is not to be shown. A guardrail of the config is shown, too, wherever its Presidio runs."""
+    used = bool(presidio_guardrail.guardrails(config))
+    if not used and not stack.runs("presidio"):
+        return Absent("off", "Switched off: no personal data is masked.")
+    return without_probe(stack, config) if used else None
+
+
 PRESIDIO = Service(
     id="presidio",
     title="Presidio",
@@ -279,5 +305,7 @@ PRESIDIO = Service(
     after_ready=after_ready,
     gateway_settings=presidio_guardrail.gateway_settings,
     unused=presidio_guardrail.unused,
+    caution=presidio_guardrail.caution,
+    proofs=(Proof("pii", "no personal data reaches the upstream", _unproven, partial(pii.prove, health=probe)),),
     checks=(Check("D212", "The external Presidio answers, analyzer and anonymizer", _answers),),
 )

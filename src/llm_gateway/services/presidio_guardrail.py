@@ -3,7 +3,7 @@
 LiteLLM's own callback `presidio` lets text through unmasked when the analyzer answers with an error or something that
 is not JSON; a guardrail with `pii_entities_config` refuses the request instead (LiteLLM 1.106.2, `analyze_text` in
 `proxy/guardrails/guardrail_hooks/presidio.py`; it has no parameter that turns that off). So the kit writes the
-guardrail, and replaces the callback by it.
+guardrail, and replaces the callback by it. For `presidioOnFailure=pass` it is a guardrail of the kit's own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_gateway import masking
 from llm_gateway.model_config.sections import section
+from llm_gateway.names import VERIFY
 from llm_gateway.services.base import Setting
 from llm_gateway.services.callbacks import SECTION, named, without
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from llm_gateway.services.base import Stack
 
 _GUARDRAIL = "llm-gateway-presidio"
+_PASSING = "llm_gateway.hooks.presidio_pass.MaskOrPass"  # a class, as LiteLLM takes it for a guardrail
+_KINDS = {"presidio", _PASSING}
+# A copy of the guardrail that asks the anonymizer to analyze, for requests that name it: `verify` shows on it what
+# happens when Presidio fails.
+SWAPPED = f"{VERIFY}-swapped"
 _OPEN = (
     "the callback lets text through unmasked when the analyzer answers with an error, the guardrail refuses the "
     "request (--as-is keeps the callback)"
@@ -48,7 +54,7 @@ def guardrail(
     return {
         "guardrail_name": _GUARDRAIL if language == first else f"{_GUARDRAIL}-{language}",
         "litellm_params": {
-            "guardrail": "presidio",
+            "guardrail": _PASSING if passes(choices) else "presidio",
             "mode": "pre_call",
             "default_on": True,
             "presidio_filter_scope": "both" if choices.text("presidioScope") == "both" else "input",
@@ -60,20 +66,38 @@ def guardrail(
     }
 
 
+def passes(choices: Choices) -> bool:
+    """Does a text go out unmasked when Presidio fails?"""
+    return choices.text("presidioOnFailure") == "pass"
+
+
 def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """A guardrail for every request, where Presidio runs or the file names LiteLLM's callback.
 
     The latter also where no Presidio is known: then requests fail, as the person who asked for masking must want.
     """
-    present = [params for params in _guardrails(config) if params.get("guardrail") == "presidio"]
+    present = guardrails(config)
+    removed: tuple[Setting, ...] = ()
+    wanted: list[dict[str, Any]] = []
+    reason = "enablePresidio: personal data is masked in every request"
     if any(callback == "presidio" for _, callback in named(config)):
         safe = any(_is_safe(params) for params in present)
         reason = f"the guardrail {'that is there' if safe else _GUARDRAIL} does its work; {_OPEN}"
-        added = () if safe else _wired(_instead_of_callback(stack, config), reason)
-        return (*without(config, "presidio", reason=reason), *added)
-    if stack.runs("presidio") and not present:
-        return _wired(_of_each_language(stack, {}), "enablePresidio: personal data is masked in every request")
-    return ()
+        removed = without(config, "presidio", reason=reason)
+        wanted = [] if safe else _instead_of_callback(stack, config)
+    elif stack.runs("presidio") and not present:
+        wanted = _of_each_language(stack, {})
+    masking_ones = sorted(filter(masks, (*present, *(one["litellm_params"] for one in wanted))), key=_is_safe)
+    reason_of_copy = "llm-gateway verify shows on it what a failing Presidio means"
+    copies = _wired([_swapped(params) for params in masking_ones[-1:]], reason_of_copy)
+    return (*removed, *_wired(wanted, reason), *copies)
+
+
+def _swapped(params: Mapping[str, Any]) -> dict[str, Any]:
+    """See SWAPPED."""
+    other = params.get("presidio_anonymizer_api_base") or "os.environ/PRESIDIO_ANONYMIZER_API_BASE"
+    changed = {"default_on": False, "presidio_analyzer_api_base": other}
+    return {"guardrail_name": SWAPPED, "litellm_params": {**params, **changed}}
 
 
 def _of_each_language(stack: Stack, said: Mapping[str, Any], *, ad_hoc: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -86,18 +110,34 @@ def _wired(guardrails: list[dict[str, Any]], reason: str) -> tuple[Setting, ...]
     return tuple(Setting(("guardrails",), value, reason, "append") for value in guardrails)
 
 
-def _guardrails(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The parameters of every guardrail of the config."""
+def guardrails(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parameters of Presidio's guardrails in a config, without the copy for `verify`."""
     entries = config.get("guardrails")
-    found = [e.get("litellm_params") for e in (entries if isinstance(entries, list) else ()) if isinstance(e, dict)]
-    return [params for params in found if isinstance(params, dict)]
+    known = [entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict)]
+    found = [entry.get("litellm_params") for entry in known if entry.get("guardrail_name") != SWAPPED]
+    return [params for params in found if isinstance(params, dict) and params.get("guardrail") in _KINDS]
+
+
+def swapped(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The parameters of SWAPPED, where the config has it."""
+    entries = config.get("guardrails") or []
+    return next((entry["litellm_params"] for entry in entries if entry.get("guardrail_name") == SWAPPED), None)
+
+
+def is_passing(params: Mapping[str, Any]) -> bool:
+    """Does this guardrail let text pass when Presidio fails?"""
+    return params.get("guardrail") == _PASSING
+
+
+def masks(params: Mapping[str, Any]) -> bool:
+    """Does a guardrail mask requests, before they leave?"""
+    mode = params.get("mode")
+    return "pre_call" in (mode if isinstance(mode, list) else [mode])
 
 
 def _is_safe(params: Mapping[str, Any]) -> bool:
     """Does this guardrail mask every request, and refuse what it cannot mask?"""
-    mode = params.get("mode")
-    modes = mode if isinstance(mode, list) else [mode]
-    return "pre_call" in modes and params.get("default_on") is True and bool(params.get("pii_entities_config"))
+    return masks(params) and params.get("default_on") is True and bool(params.get("pii_entities_config"))
 
 
 def _instead_of_callback(stack: Stack, config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -132,10 +172,21 @@ def _ad_hoc(path: Path) -> tuple[str, ...]:
 
 def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
     """What to say when Presidio runs and this config does not use it."""
-    present = any(params.get("guardrail") == "presidio" for params in _guardrails(config))
-    if present or any(callback == "presidio" for _, callback in named(config)):
+    if guardrails(config) or any(callback == "presidio" for _, callback in named(config)):
         return ""
     return (
         "Presidio is enabled, but the config does not use it: no guardrail names presidio. "
         "Add one, or leave out --as-is, or: --no-enable-presidio."
+    )
+
+
+def caution(stack: Stack, config: Mapping[str, Any]) -> str:
+    """What `presidioOnFailure=pass` means, at each start."""
+    if not passes(stack.choices) or not guardrails(config):
+        return ""
+    if not any(map(is_passing, guardrails(config))):
+        return "presidioOnFailure is pass, but has no effect: the config has a guardrail for Presidio of its own."
+    return (
+        "While Presidio fails, texts go to the providers UNMASKED, with a line in the log: presidioOnFailure is pass. "
+        "To refuse them: llm-gateway restart --presidio-on-failure refuse"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.names import INTERNAL, PROBE
-from llm_gateway.services.base import Setting
+from llm_gateway.services.base import Absent, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,17 @@ def entry(stack: Stack) -> dict[str, Any]:
 def is_in(config: Mapping[str, Any]) -> bool:
     """Does an effective config have the probe? Not with `asIs`."""
     return any(entry.get("model_name") == PROBE for entry in config.get("model_list") or [])
+
+
+def without_probe(_stack: Stack, config: Mapping[str, Any]) -> Absent | None:
+    """Why a proof on the probe is not to be had with this config: it is missing."""
+    if is_in(config):
+        return None
+    return Absent(
+        "unavailable",
+        f"The running config has no {PROBE}, the model on which this is shown: --as-is leaves it out.",
+        next="llm-gateway restart --no-as-is",
+    )
 
 
 def settings(stack: Stack) -> tuple[Setting, ...]:

@@ -38,7 +38,7 @@ from llm_gateway.services.base import (
     Stack,
 )
 from llm_gateway.services.callbacks import SECTION, named
-from llm_gateway.services.gateway_proofs import without_probe
+from llm_gateway.services.probe_model import without_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

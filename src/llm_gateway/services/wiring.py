@@ -68,4 +68,5 @@ def notes(stack: Stack) -> tuple[str, ...]:
             against.setdefault(change.reason, []).append(name)
     lines = [f"Not as the config says: {', '.join(names)}: {reason}." for reason, names in against.items()]
     lines += [service.unused(stack, config) for service in SERVICES if stack.runs(service.id)]
+    lines += [service.caution(stack, config) for service in SERVICES]
     return tuple(line for line in lines if line)

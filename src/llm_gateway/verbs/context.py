@@ -22,6 +22,7 @@ from llm_gateway.options import options
 from llm_gateway.paths import Home, find_home
 from llm_gateway.probes import TcpProbe
 from llm_gateway.resources import resource
+from llm_gateway.services import redis_search
 from llm_gateway.services.presidio import BASES as PRESIDIO_BASES
 from llm_gateway.services.registry import SERVICES
 from llm_gateway.settings import SETTINGS
@@ -136,6 +137,7 @@ def planned_stack(context: Context) -> Stack:
 
 def _plan(context: Context, findings: Findings, *, config: Path) -> Stack:
     defaults = context.choices.flag("startWithDefaults")
+    findings = redis_search.look(findings, home=context.home, choices=context.choices, environment=context.environment)
     return stack.plan(
         home=context.home,
         choices=context.choices,

@@ -77,6 +77,7 @@ def context_for(choices: Choices, variables: Mapping[str, str]) -> LintContext:
         loopback=is_loopback(choices.text("bind")),
         container="gatewayPlacement" in named and choices.text("gatewayPlacement") == "container",
         database=choices.flag("database"),
+        search=choices.flag("semanticCache") or bool(choices.text("redisSearchModule")),
         packages=_installed(),
         proxies=_proxies(variables),
     )

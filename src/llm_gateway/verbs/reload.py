@@ -39,7 +39,18 @@ if TYPE_CHECKING:
     from llm_gateway.verbs.context import Context
 
 # Choices that the workers alone are made from; every other one needs a restart.
-CHANGEABLE = ("asIs", "workers", "preload", "logLevel", "debug", "presidioEntities", "presidioScope")
+CHANGEABLE = (
+    "asIs",
+    "workers",
+    "preload",
+    "logLevel",
+    "debug",
+    "presidioEntities",
+    "presidioScope",
+    "presidioOnFailure",
+    "cacheScope",
+    "semanticCacheModel",
+)
 _LOOK_EVERY = 0.25  # seconds; polled, because not every file system tells about changes (mounts of containers)
 
 

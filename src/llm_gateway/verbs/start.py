@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llm_gateway import home_files
+from llm_gateway.doctor.runner import at_start
 from llm_gateway.engines.native import Interrupted, NativeEngine
 from llm_gateway.engines.supervisor import Supervisor
 from llm_gateway.errors import GatewayError
@@ -90,7 +92,10 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     engine = NativeEngine(stack, context.progress)
     try:
         _begin_logs(stack)
-        engine.start(deadline, interrupted=interrupted)
+        with ThreadPoolExecutor(1) as pool:
+            looking = pool.submit(at_start, stack)  # beside the start, which takes longer
+            engine.start(deadline, interrupted=interrupted)
+            stack = _with_findings(context, stack, looking.result())
         reports = seed_stack(stack, context.progress) if stack.runs("postgres") else []
         if interrupted.is_set():
             raise Interrupted  # noqa: TRY301 - the roll-back below is the same
@@ -101,6 +106,13 @@ def _bring_up(context: Context, deadline: Deadline, interrupted: threading.Event
     seconds = time.monotonic() - began
     result = summary.started(stack, reports=reports, seconds=seconds)
     return Started(stack, engine, result, fresh=True)
+
+
+def _with_findings(context: Context, stack: Stack, found: tuple[str, ...]) -> Stack:
+    """The stack with what the doctor's checks of a start found: said now, and in the result."""
+    for warning in found:
+        context.progress.note(f"  ! {warning}")
+    return replace(stack, warnings=(*stack.warnings, *found))
 
 
 def _begin_logs(stack: Stack) -> None:

@@ -66,10 +66,12 @@ def _state(service: Service, stack: Stack, processes: Mapping[str, Any], *, star
     pid = int(info.get("pid", 0))
     uptime = int(time.time() - info["start"]) if pid else 0
     if not placement.runs:
-        return ServiceState(service.id, placement.where, placement.where, port, 0, 0, placement.reason)
+        detail = f"{placement.reason} {placement.next}".rstrip()
+        return ServiceState(service.id, placement.where, placement.where, port, 0, 0, detail)
     if placement.where == "external":
         reason = service.probe(stack)() if service.probe else ""
-        return ServiceState(service.id, "unhealthy" if reason else "external", "external", port, 0, 0, reason)
+        state = "unhealthy" if reason else "external"
+        return ServiceState(service.id, state, "external", port, 0, 0, reason or placement.reason)
     if not pid:
         detail = "its process does not run" if started else ""
         return ServiceState(service.id, "stopped", placement.where, port, 0, 0, detail)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llm_gateway.model_config import include
 from llm_gateway.results import Result
 from llm_gateway.services.gateway import client_key, master_key
+from llm_gateway.services.registry import BY_ID
 from llm_gateway.verbs.connect import curl_line
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def text(stack: Stack) -> str:
         ("Key", client_key(stack)),
         ("Log", str(stack.home.log("gateway"))),
         ("Proof", "llm-gateway verify"),
+    ]
+    rows += [
+        (BY_ID[id_].title, f"{placement.reason} {placement.next}")
+        for id_, placement in stack.placements.items()
+        if placement.where == "unavailable"
     ]
     lines = [f"{title:<9} {value}" for title, value in rows]
     model = first_chat_model(stack)

@@ -76,8 +76,10 @@ def seed(variables: Mapping[str, str], known: Sequence[Project] = ()) -> tuple[P
     of another project is made anew for this one. Without LANGFUSE_INIT_ORG_ID nothing is read.
 
     Raises:
-        StartRefusedError: an e-mail or password that the server does not take.
+        StartRefusedError: an e-mail, password or key of encryption that the server does not take.
     """
+    if not re.fullmatch(r"([0-9a-fA-F]{64})?", variables.get("ENCRYPTION_KEY", "")):
+        raise StartRefusedError("Invalid environment variables: ENCRYPTION_KEY")
     init = {name.removeprefix(_INIT): value for name, value in variables.items() if name.startswith(_INIT) and value}
     email = init.get("USER_EMAIL")
     if email and not _EMAIL.fullmatch(email):

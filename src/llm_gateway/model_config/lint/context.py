@@ -35,6 +35,7 @@ class LintContext:
         loopback: can only this machine reach the gateway?
         container: will the gateway run in a container?
         database: will there be a database? None: not known.
+        search: has the Redis that llm-gateway runs a search module?
         packages: name → version of what is installed; None: not known, so rules about packages are silent.
         proxies: scheme → proxy, as urllib.request.getproxies() gives them; `no` holds the exceptions.
     """
@@ -45,6 +46,7 @@ class LintContext:
     loopback: bool = True
     container: bool = False
     database: bool | None = None
+    search: bool = False
     packages: Mapping[str, str] | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 

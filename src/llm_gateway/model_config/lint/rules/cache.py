@@ -39,31 +39,39 @@ def use_async(document: Document, _context: LintContext) -> Iterable[Found]:
     node = document.section("litellm_settings").mapping("cache_params")
     name = "redis_semantic_cache_use_async"
     if node.has(name):
-        yield Found(
-            node.key_at(name), f"{name} is gone and has no effect", "Remove the line.", None, key_edit(node, name)
-        )
+        # These give what they do not know to their clients, which refuse it: the gateway does not start (tried).
+        ends = document.cache_type in {"redis", "s3"}
+        message = f"{name} is gone and {'stops the start' if ends else 'has no effect'}"
+        edits = key_edit(node, name)
+        yield Found(node.key_at(name), message, "Remove the line.", "error" if ends else None, edits, fatal=ends)
 
 
 @rule(
     "C061",
     "warning",
     "a semantic cache on a Redis without search",
-    why="It needs RediSearch with vectors; without it every request is served, and none from the cache.",
+    why="It needs RediSearch with vectors; without it no request is answered from the cache. A start makes it a plain "
+    "cache, and says so.",
 )
 def no_search(document: Document, context: LintContext) -> Iterable[Found]:
     own = not context.variables.get("REDIS_HOST") or context.value("REDIS_HOST") in {"localhost", "127.0.0.1"}
     named = document.cache is not None and (document.cache.get("host") or document.cache.get("url"))
-    if document.cache_type == "redis-semantic" and "redis" in context.enabled and own and not named:
+    kits = "redis" in context.enabled and own and not named
+    if document.cache_type == "redis-semantic" and kits and not context.search:
         message = "redis-semantic needs RediSearch, which the Redis that llm-gateway runs does not have"
-        yield Found(_at(document), message, "Use type: redis, or name a Redis 8 or Redis Stack by REDIS_HOST in .env")
+        fix = (
+            "Use type: redis, or give it a module (--redis-search-module PATH), or name a Redis 8 by REDIS_HOST in .env"
+        )
+        yield Found(_at(document), message, fix)
 
 
 @rule("C062", "error", "a semantic cache whose REDIS_PASSWORD is not set", why=_NOTHING, fatal=True)
 def no_password(document: Document, context: LintContext) -> Iterable[Found]:
     if document.cache_type != "redis-semantic" or document.cache is None:
         return
-    given = document.cache.get("password") or document.cache.get("redis_url") or document.cache.get("url")
-    if given is None and not context.is_named("REDIS_PASSWORD") and not context.is_set("REDIS_URL"):
+    # An empty one counts as none: LiteLLM then looks for the variable.
+    given = any(document.cache.text(name) for name in ("password", "redis_url", "url"))
+    if not given and not context.is_named("REDIS_PASSWORD") and not context.is_set("REDIS_URL"):
         message = "redis-semantic needs REDIS_PASSWORD to be set, be it empty"
         yield Found(_at(document), message, "Add REDIS_PASSWORD= to .env (empty when Redis has no password).")
 
