@@ -97,12 +97,6 @@ def not_proven(made: Home, name: str = "cache") -> dict[str, Any]:
     return outcome
 
 
-def found(made: Home, check: str) -> str:
-    """What a check of the doctor finds."""
-    checks = made.ask("doctor", code=1)["data"]["checks"]
-    return str(next(one["finding"] for one in checks if one["id"] == check))
-
-
 @contextmanager
 def started(upstream: Counting, *flags: str, arguments: tuple[str, ...] = (), **settings: Any) -> Iterator[Home]:
     with home(*flags, config=None) as made:
@@ -195,10 +189,15 @@ def _cannot_be_entered(first: Caller, other: Caller) -> None:
     assert not other.is_hit(path, own)
 
 
-_PLAIN = ("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false")
+@pytest.fixture(scope="module")
+def plain(counting: Counting) -> Iterator[Home]:
+    """A gateway without database and Redis; each test reloads it with a cache of its own."""
+    switches = ("LLM_GATEWAY_DATABASE=false", "LLM_GATEWAY_ENABLE_REDIS=false", "CACHE_KEY_ID=a", "CACHE_SECRET=b")
+    with started(counting, *switches) as made:
+        yield made
 
 
-def test_s3_and_memory_are_caches_too(counting: Counting) -> None:
+def test_s3_and_memory_are_caches_too(plain: Home, counting: Counting) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -213,51 +212,48 @@ def test_s3_and_memory_are_caches_too(counting: Counting) -> None:
             "s3_aws_access_key_id": "os.environ/CACHE_KEY_ID",
             "s3_aws_secret_access_key": "os.environ/CACHE_SECRET",
         }
-        with started(counting, *_PLAIN, "CACHE_KEY_ID=a", "CACHE_SECRET=b", cache=True, cache_params=params) as made:
-            caller = Caller(made, made.values()["LITELLM_MASTER_KEY"], counting)
-            for name in ("chat", "responses", "messages"):
-                caller.hits(*ROUTES[name])
-            outcome = verified(made, "cache")["cache"]
-            assert outcome["state"] == "proven"
-            assert "type s3" in outcome["text"]
-            assert "embedding" not in outcome["text"]  # LiteLLM writes them there and never reads them
-            httpx.post(f"{address}/moto-api/reset", trust_env=False).raise_for_status()  # the bucket is gone
-            assert "type s3" in not_proven(made)["text"]
-            reloaded(made, counting, cache=True, cache_params={"type": "local"})
-            caller.hits(*ROUTES["chat"])
-            assert "type local" in verified(made, "cache")["cache"]["text"]
-            assert verified(made, "semantic-cache")["semantic-cache"]["state"] == "off"
-            reloaded(made, counting, cache=False)
-            assert verified(made, "cache")["cache"]["state"] == "off"
+        reloaded(plain, counting, cache=True, cache_params=params)
+        caller = Caller(plain, plain.values()["LITELLM_MASTER_KEY"], counting)
+        for name in ("chat", "responses", "messages"):
+            caller.hits(*ROUTES[name])
+        outcome = verified(plain, "cache")["cache"]
+        assert outcome["state"] == "proven"
+        assert "type s3" in outcome["text"]
+        assert "embedding" not in outcome["text"]  # LiteLLM writes them there and never reads them
+        httpx.post(f"{address}/moto-api/reset", trust_env=False).raise_for_status()  # the bucket is gone
+        assert "type s3" in not_proven(plain)["text"]
     finally:
         server.stop()
+    reloaded(plain, counting, cache=True, cache_params={"type": "local"})
+    caller.hits(*ROUTES["chat"])
+    outcomes = verified(plain, "cache", "semantic-cache")
+    assert "type local" in outcomes["cache"]["text"]
+    assert outcomes["semantic-cache"]["state"] == "off"
 
 
 @pytest.mark.needs("redis")
-def test_verify_names_what_is_wrong_with_redis(counting: Counting, tmp_path: Path) -> None:
+def test_verify_names_what_is_wrong_with_redis(plain: Home, counting: Counting, tmp_path: Path) -> None:
     with redis_server(tmp_path) as server, server.client() as client:
         params = {"type": "redis", "host": "127.0.0.1", "port": server.port}
-        with started(counting, *_PLAIN, cache=True, cache_params=params) as made:
-            assert verified(made, "cache")["cache"]["state"] == "proven"
-            client.config_set("maxmemory", "1")
-            full = not_proven(made)
-            assert "is full and evicts nothing" in full["text"]
-            assert "allkeys-lru" in full["next"]
-            assert "is full and evicts nothing" in found(made, "D215")
-            client.config_set("maxmemory", "0")
-            client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
-            assert "read-only replica" in not_proven(made)["text"]
-            client.execute_command("REPLICAOF", "NO", "ONE")
-            client.config_set("requirepass", "secret")
-            meaning = {**params, "type": "redis-semantic", "similarity_threshold": 0.9, "password": "secret"}
-            meaning["redis_semantic_cache_embedding_model"] = "embed"
-            reloaded(made, counting, cache=True, cache_params=meaning)
-            assert "has no search module" in not_proven(made, "semantic-cache")["text"]
-            assert "has no search module" in found(made, "D214")
-            client.config_set("requirepass", "another")
-            assert "refuses REDIS_PASSWORD" in not_proven(made)["text"]
-            server.stop()
-            assert f"127.0.0.1:{server.port} does not answer" in not_proven(made)["text"]
+        reloaded(plain, counting, cache=True, cache_params=params)
+        assert verified(plain, "cache")["cache"]["state"] == "proven"
+        client.config_set("maxmemory", "1")
+        full = not_proven(plain)
+        assert "is full and evicts nothing" in full["text"]
+        assert "allkeys-lru" in full["next"]
+        client.config_set("maxmemory", "0")
+        client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+        assert "read-only replica" in not_proven(plain)["text"]
+        client.execute_command("REPLICAOF", "NO", "ONE")
+        client.config_set("requirepass", "secret")
+        meaning = {**params, "type": "redis-semantic", "similarity_threshold": 0.9, "password": "secret"}
+        meaning["redis_semantic_cache_embedding_model"] = "embed"
+        reloaded(plain, counting, cache=True, cache_params=meaning)
+        assert "has no search module" in not_proven(plain, "semantic-cache")["text"]
+        client.config_set("requirepass", "another")
+        assert "refuses REDIS_PASSWORD" in not_proven(plain)["text"]
+        server.stop()
+        assert f"127.0.0.1:{server.port} does not answer" in not_proven(plain)["text"]
 
 
 def _semantic_server() -> str:
@@ -290,12 +286,18 @@ def test_the_same_in_other_words_is_a_hit_where_redis_can_search() -> None:
         plan = made.ask("plan")["data"]
         assert "redisearch.so" in plan["placements"]["redis"]["reason"]
         assert made.run("doctor").stdout.count("D214  ok") == 1
+        with home("LLM_GATEWAY_DATABASE=false", config=made.root / "mine.yaml") as elsewhere:
+            theirs = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(made.ports["redis"])}
+            planned = elsewhere.ask("plan", "--semantic-cache", variables=theirs)["data"]["placements"]["redis"]
+            assert planned["where"] == "external"
         upstream.constant = True
         assert "gives the same vector for every text" in not_proven(made, "semantic-cache")["text"]
 
 
 @pytest.mark.needs("redis")
-def test_a_semantic_cache_that_cannot_run_stops_the_start_before_anything_runs(counting: Counting) -> None:
+def test_a_semantic_cache_that_cannot_run_stops_the_start_before_anything_runs(
+    counting: Counting, tmp_path: Path
+) -> None:
     with home("LLM_GATEWAY_DATABASE=false", config=None) as made:
         config = made.root / "mine.yaml"
         config.write_text(yaml.safe_dump(_config(counting)))
@@ -303,6 +305,11 @@ def test_a_semantic_cache_that_cannot_run_stops_the_start_before_anything_runs(c
         if not search_modules(Paths(made.root)):
             assert made.error("start", "--detach", *asked, code=3)["code"] == "E360"
             assert made.error("plan", *asked, code=3)["code"] == "E360"
+        with redis_server(tmp_path) as plain:
+            theirs = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(plain.port)}
+            refused = made.error("start", "--detach", *asked, code=3, variables=theirs)
+            assert refused["code"] == "E360"
+            assert "MODULE LIST shows none" in refused["cause"]
         named = ("--redis-search-module", "/nowhere/redisearch.so")
         assert made.error("start", "--detach", *asked, *named, code=2)["code"] == "E361"
         made.nothing_runs()

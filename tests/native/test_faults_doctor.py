@@ -14,6 +14,9 @@ import pytest
 from llm_gateway.doctor.machine import verdict
 from llm_gateway.doctor.runner import all_checks
 from support.home import DEMO, Home, home
+from support.ports import free_port
+from support.redis import RedisServer
+from support.stack import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,6 +154,43 @@ def _(made: Home, _tmp: Path) -> Callable[[], object]:
     return _set(made, REDIS_HOST="127.0.0.1", REDIS_PORT="1")
 
 
+_SERVERS: list[RedisServer] = []
+
+
+@pytest.fixture(autouse=True)
+def _servers() -> Iterator[None]:
+    """Stop what a test has started."""
+    yield
+    while _SERVERS:
+        _SERVERS.pop().stop()
+
+
+def _cached_there(made: Home, tmp: Path, kind: str) -> RedisServer:
+    """A real Redis that `.env` names, and a config whose cache is in it."""
+    server = RedisServer(tmp, free_port())
+    _SERVERS.append(server)
+    server.start()
+    config = {"litellm_settings": {"cache": True, "cache_params": {"type": kind, "similarity_threshold": 0.9}}}
+    path = written(tmp, "cached.yaml", config)
+    made.environ.update(LLM_GATEWAY_ENABLE_REDIS="true", LLM_GATEWAY_CONFIG_FILE=str(path))
+    _set(made, REDIS_HOST="127.0.0.1", REDIS_PORT=str(server.port), REDIS_PASSWORD="")
+    return server
+
+
+@breaks("D214")
+def _(made: Home, tmp: Path) -> Callable[[], object]:
+    _cached_there(made, tmp, "redis-semantic")
+    config = {"litellm_settings": {"cache": True, "cache_params": {"type": "redis"}}}
+    return lambda: written(tmp, "cached.yaml", config)
+
+
+@breaks("D215")
+def _(made: Home, tmp: Path) -> Callable[[], object]:
+    client = _cached_there(made, tmp, "redis").client()
+    client.config_set("maxmemory", "1")
+    return lambda: client.config_set("maxmemory", "0")
+
+
 @breaks("D212")
 def _(made: Home, _tmp: Path) -> Callable[[], object]:
     made.environ["LLM_GATEWAY_ENABLE_PRESIDIO"] = "true"
@@ -182,11 +222,11 @@ def _(made: Home, tmp: Path) -> Callable[[], object]:
     return lambda: engine.write_text("#!/bin/sh\n")
 
 
-_NEEDS_ROOT = {"D102", "D103"}
+_NEEDS = {"D102": "mount", "D103": "mount", "D214": "redis", "D215": "redis"}
 
 
 @pytest.mark.parametrize(
-    "check", [pytest.param(id_, marks=pytest.mark.needs("mount") if id_ in _NEEDS_ROOT else ()) for id_ in BREAKS]
+    "check", [pytest.param(id_, marks=pytest.mark.needs(_NEEDS[id_]) if id_ in _NEEDS else ()) for id_ in BREAKS]
 )
 def test_a_check_fires_and_is_silent_once_mended(made: Home, check: str, tmp_path: Path) -> None:
     mend = BREAKS[check](made, tmp_path)

@@ -13,6 +13,7 @@ from llm_gateway.dotenv import Environment
 from llm_gateway.errors import InputError, PreconditionError
 from llm_gateway.paths import Home
 from llm_gateway.services import redis_search, resp, wiring
+from llm_gateway.services.registry import BY_ID
 from llm_gateway.verbs.context import catalogue
 from unit.test_plan import MACHINE, made
 from unit.test_wiring import effective, stack_for
@@ -117,6 +118,21 @@ def test_a_file_that_says_how_it_caches_wins_and_that_is_said(tmp_path):
     stack = stack_for(tmp_path, config, flags=SEMANTIC, findings=SEARCHING)
     assert wiring.effective_config(stack)[0]["litellm_settings"]["cache_params"] == {"type": "redis"}
     assert any("semanticCache has no effect" in note for note in wiring.notes(stack))
+
+
+@pytest.mark.parametrize(
+    ("said", "redis", "state", "why"),
+    [
+        ({"cache": False}, "true", "off", "cache: true"),
+        ({}, "false", "off", "enableRedis is off"),
+        ({"cache": True}, "true", "unavailable", "--as-is"),
+    ],
+)
+def test_where_no_cache_is_shown(tmp_path, said, redis, state, why):
+    stack = stack_for(tmp_path, {}, flags={"enable_redis": redis})
+    for proof in BY_ID["redis"].proofs:
+        absent = proof.absent(stack, {"litellm_settings": said})
+        assert (absent.state, why in absent.reason) == (state, True)
 
 
 # Where search comes from

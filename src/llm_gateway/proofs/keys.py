@@ -34,7 +34,9 @@ def prove(bench: Bench) -> Evidence:
             next="llm-gateway plan shows what the config holds",
         )
     _expect(bench.chat(f"key {bench.nonce()}", key="sk-nobody-has-this-key"), 401, "An unknown key")
-    _statuses(bench, key)  # now every worker knows the key; one that does not would refuse it in any case
+    # Every worker shall have seen it, and might go on believing in it.
+    for answer in _of_all_workers(bench, key):
+        _expect(answer, 200, "A new key")
     bench.revoke(key)
     seconds = _until_refused(bench, key)
     ends = f"within {seconds:.1f} s" if seconds >= 0.05 else "at once"
@@ -59,15 +61,15 @@ def _until_refused(bench: Bench, key: str) -> float:
     def ended() -> bool:
         nonlocal last
         last = time.monotonic()
-        return _statuses(bench, key) == {401}
+        return {answer.status_code for answer in _of_all_workers(bench, key)} == {401}
 
     bench.until(ended, seconds=_ENDS_WITHIN, otherwise=_still_works)
     return last - began
 
 
-def _statuses(bench: Bench, key: str) -> set[int]:
-    """What calls side by side are answered with: one after another, the same worker might take them all."""
-    return {answer.status_code for answer in counting.at_once(bench, key, _AT_ONCE * bench.stack.workers)}
+def _of_all_workers(bench: Bench, key: str) -> list[httpx.Response]:
+    """Answers to calls side by side: one after another, the same worker might take them all."""
+    return counting.at_once(bench, key, _AT_ONCE * bench.stack.workers)
 
 
 def _still_works() -> NotProven:

@@ -198,6 +198,10 @@ def gateway_settings(stack: Stack, config: Mapping[str, Any]) -> tuple[Setting, 
         return ()
     exclude = "prometheus_exclude_labels"
     wanted = [Setting((SECTION, exclude), _UNBOUNDED, "enablePrometheus: no series for each address and program")]
+    if stack.runs("postgres"):
+        # A call tells what was left some seconds before it; of a budget that was spent at once it is the last word.
+        refresh = "prometheus_initialize_budget_metrics"
+        wanted.append(Setting((SECTION, refresh), value=True, reason="what is left of budgets, every five minutes"))
     if not _is_named(config):
         wanted.insert(0, Setting((SECTION, "callbacks"), CALLBACK, "enablePrometheus: calls are counted", "append"))
     return tuple(wanted)

@@ -125,7 +125,7 @@ def _refuse_dead(stack: Stack) -> None:
     Raises:
         PreconditionError: E706.
     """
-    for id_ in ("gateway", "postgres"):
+    for id_ in ("postgres", "gateway"):  # without its database the gateway is not ready either
         probe = BY_ID[id_].probe
         reason = probe(stack)() if probe and stack.runs(id_) else ""
         if reason:
