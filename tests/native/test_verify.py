@@ -153,6 +153,8 @@ def test_words_that_mean_nothing(made: Home) -> None:
     error = made.error("verify", "cahce", code=2)
     assert (error["code"], "cahce" in error["message"]) == ("E701", True)
     assert "spend" in error["cause"]
+    for words in (("--deep",), ("restart",)):
+        assert made.error("verify", "--watch", *words, code=2)["code"] == "E707"
     unknown = made.error("verify", "--model", "gpt-9", code=2)
     assert (unknown["code"], "good" in unknown["cause"]) == ("E701", True)
 

@@ -35,7 +35,7 @@ def command(
         call.show(result)
 
     try:
-        watch(context, capabilities, only_models=models, every=every, stopped=stopped, show=show)
+        watch(context, capabilities, deep=deep, only_models=models, every=every, stopped=stopped, show=show)
     finally:
         restore()
     return None

@@ -66,6 +66,7 @@ def watch(
     context: Context,
     names: Sequence[str],
     *,
+    deep: bool = False,
     only_models: Sequence[str],
     every: float,
     stopped: threading.Event,
@@ -74,8 +75,15 @@ def watch(
     """Verify again and again until `stopped` is set: the first time all is shown, then what changed.
 
     Raises:
-        As `verify`.
+        InputError: E707, one of them disturbs the gateway; else as `verify`.
     """
+    if deep or any(proof.deep for proof in _chosen(names, deep=False)):
+        raise InputError(
+            "E707",
+            "--watch does not go with --deep, nor with restart.",
+            cause="Each round would restart the gateway.",
+            next="llm-gateway verify --watch, or once: llm-gateway verify --deep",
+        )
     with _ready(context, names, deep=False, only_models=only_models) as (bench, proofs):
         calls = _announce(context, bench, proofs)
         quiet = type(context.progress)(quiet=True)
