@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from llm_gateway.credentials import redact
 from llm_gateway.doctor import langfuse as doctor
+from llm_gateway.model_config.sections import section
 from llm_gateway.names import INTERNAL, PROBE, VERIFY
 from llm_gateway.proofs import langfuse_api
 from llm_gateway.proofs.answers import said
@@ -82,7 +83,8 @@ def prove(bench: Bench) -> Evidence:
     text = (
         f"trace {generation['trace']}: model, {PROMPT_TOKENS + COMPLETION_TOKENS} tokens, {COST} $, user, session, tags"
     )
-    return Evidence(f"{text}, input and output, shown after {after:.1f} s{rest}", data)
+    content = "no input and output (turn_off_message_logging)" if _silent(bench.config) else "input and output"
+    return Evidence(f"{text}, {content}, shown after {after:.1f} s{rest}", data)
 
 
 def _values(bench: Bench) -> dict[str, str]:
@@ -199,11 +201,16 @@ def _the_one(generations: list[dict[str, Any]], trace: str) -> dict[str, Any]:
     )
 
 
+def _silent(config: Mapping[str, Any]) -> bool:
+    """Does the config keep texts out of the traces?"""
+    return section(config, "litellm_settings").get("turn_off_message_logging") is True
+
+
 def _compare(seen: Mapping[str, Any], sent: Sent, config: Mapping[str, Any]) -> None:
     """Does the observation say what was said?"""
     from llm_gateway.proofs.capture import ANSWER  # noqa: PLC0415 - a server, which only verify needs
 
-    silent = (config.get("litellm_settings") or {}).get("turn_off_message_logging") is True
+    silent = _silent(config)
     # A guardrail may take a word that nobody else has for a name.
     masked = bool(config.get("guardrails")) and bool(seen["input"])
     holds = {
