@@ -109,6 +109,15 @@ def test_what_is_blocked_or_not_looked_for_is_said(stack: Stack) -> None:
     stack.reload("--presidio-entities", ENTITIES)
 
 
+def test_masked_answers_are_proven_where_they_are_wanted(stack: Stack) -> None:
+    assert stack.proof()["data"]["answers"] == []
+    stack.reload("--presidio-scope", "both")
+    outcome = stack.proof()
+    assert outcome["state"] == "proven", outcome
+    assert outcome["data"]["answers"] == ["chat", "stream"]
+    stack.reload("--presidio-scope", "request")
+
+
 def test_an_entity_that_is_not_found_is_named(stack: Stack) -> None:
     own = {**PARAMS, "pii_entities_config": dict.fromkeys(ENTITIES.split(","), "MASK")}
     own["presidio_score_thresholds"] = {"PHONE_NUMBER": 0.99}  # Presidio is never so sure of one

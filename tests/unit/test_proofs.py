@@ -21,9 +21,10 @@ from llm_gateway.progress import Progress
 from llm_gateway.proofs import bench as proofs_bench
 from llm_gateway.proofs import cache, catalogue, limits, models, restart, runner, semantic_cache
 from llm_gateway.proofs import keys as proof_of_keys
+from llm_gateway.proofs.answers import answer_text
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven, ProviderDown
 from llm_gateway.proofs.capture import ANSWER, Capture, capturing
-from llm_gateway.proofs.models import image
+from llm_gateway.proofs.picture import image
 from llm_gateway.seeding import litellm
 from llm_gateway.seeding.api import AdminApi
 from llm_gateway.services.base import Absent, Proof
@@ -132,6 +133,15 @@ def test_the_probe_keeps_what_it_got_and_says_its_usage(probe):
     assert first["id"] != second["id"]
     assert [(seen.path, seen.body) for seen in capture.seen("Grüße")] == [("/v1/chat/completions", question)] * 2
     assert capture.seen("wort18") == []
+
+
+def test_the_probe_says_what_it_is_told_to(probe):
+    capture, client = probe
+    capture.say("word19", "Ask Jane.")
+    plain = {"messages": [{"role": "user", "content": "word19?"}]}
+    assert answer_text(client.post("/chat/completions", json=plain)) == "Ask Jane."
+    assert answer_text(client.post("/chat/completions", json={**plain, "stream": True})) == "Ask Jane."
+    assert answer_text(client.post("/chat/completions", json={"messages": []})) == ANSWER
 
 
 @pytest.mark.parametrize("route", ["/chat/completions", "/completions", "/responses"])

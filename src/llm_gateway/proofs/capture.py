@@ -42,6 +42,7 @@ class Capture:
 
     def __init__(self) -> None:
         self._requests: list[Captured] = []
+        self._answers: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add(self, path: str, body: Mapping[str, Any]) -> None:
@@ -52,6 +53,18 @@ class Capture:
         """Forget all of it."""
         with self._lock:
             self._requests.clear()
+            self._answers.clear()
+
+    def say(self, word: str, text: str) -> None:
+        """Answer requests whose body holds `word` with `text`."""
+        with self._lock:
+            self._answers[word] = text
+
+    def answer(self, body: Mapping[str, Any]) -> str:
+        """What a request is answered with."""
+        sent = json.dumps(body, ensure_ascii=False)
+        with self._lock:
+            return next((text for word, text in self._answers.items() if word in sent), ANSWER)
 
     def seen(self, word: str) -> list[Captured]:
         """The requests whose body holds `word`, oldest first."""
@@ -106,11 +119,12 @@ def _handler(capture: Capture) -> type[BaseHTTPRequestHandler]:
             except (KeyError, TypeError, ValueError):
                 self._send(404, "application/json", b'{"error": {"message": "The probe does not know this route."}}')
                 return
+            text = capture.answer(body)
             if body.get("stream"):
-                events = b"".join(_events(route, body))
+                events = b"".join(_events(route, body, text))
                 self._send(200, "text/event-stream", events)
             else:
-                self._send(200, "application/json", json.dumps(answer(body)).encode())
+                self._send(200, "application/json", json.dumps(answer(body, text)).encode())
 
         def do_GET(self) -> None:
             models = {"object": "list", "data": [{"id": PROBE, "object": "model", "created": 1, "owned_by": "probe"}]}
@@ -141,17 +155,17 @@ _USAGE = {
 }
 
 
-def _chat(_body: Mapping[str, Any]) -> dict[str, Any]:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
+def _chat(_body: Mapping[str, Any], text: str) -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     return {**_head(), "object": "chat.completion", "choices": [choice], "usage": _USAGE}
 
 
-def _completion(_body: Mapping[str, Any]) -> dict[str, Any]:
-    choice = {"index": 0, "finish_reason": "stop", "text": ANSWER, "logprobs": None}
+def _completion(_body: Mapping[str, Any], text: str) -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": "stop", "text": text, "logprobs": None}
     return {**_head(), "object": "text_completion", "choices": [choice], "usage": _USAGE}
 
 
-def _embedding(body: Mapping[str, Any]) -> dict[str, Any]:
+def _embedding(body: Mapping[str, Any], _text: str) -> dict[str, Any]:
     given = body.get("input") or ""
     texts = given if isinstance(given, list) else [given]
     data = [{"object": "embedding", "index": i, "embedding": _vector(str(text))} for i, text in enumerate(texts)]
@@ -168,8 +182,8 @@ def _vector(text: str) -> list[float]:
     return [number / length for number in numbers]
 
 
-def _response(_body: Mapping[str, Any]) -> dict[str, Any]:
-    content = {"type": "output_text", "text": ANSWER, "annotations": []}
+def _response(_body: Mapping[str, Any], text: str) -> dict[str, Any]:
+    content = {"type": "output_text", "text": text, "annotations": []}
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]}
     usage = {
         "input_tokens": PROMPT_TOKENS,
@@ -191,13 +205,13 @@ _ANSWERS = {
 }
 
 
-def _events(route: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+def _events(route: str, body: Mapping[str, Any], text: str) -> Iterator[bytes]:
     """The answer as server-sent events, word by word."""
     if route == "responses":
-        yield from _response_events(body)
+        yield from _response_events(body, text)
         return
     kind = "chat.completion.chunk" if route == "chat/completions" else "text_completion"
-    head, words = _head(), ANSWER.split(" ")
+    head, words = _head(), text.split(" ")
     pieces = [words[0], *(f" {word}" for word in words[1:])]
     for number, piece in enumerate([*pieces, ""]):
         part: dict[str, Any] = (
@@ -210,16 +224,16 @@ def _events(route: str, body: Mapping[str, Any]) -> Iterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _response_events(body: Mapping[str, Any]) -> Iterator[bytes]:
-    whole = _response(body)
+def _response_events(body: Mapping[str, Any], text: str) -> Iterator[bytes]:
+    whole = _response(body, text)
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     (item,) = whole["output"]
     yield _event({"type": "response.created", "sequence_number": 0, "response": begun})
     added = {**item, "status": "in_progress", "content": []}
     yield _event({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": added})
-    yield _event({"type": "response.output_text.delta", "sequence_number": 2, **place, "delta": ANSWER})
-    yield _event({"type": "response.output_text.done", "sequence_number": 3, **place, "text": ANSWER})
+    yield _event({"type": "response.output_text.delta", "sequence_number": 2, **place, "delta": text})
+    yield _event({"type": "response.output_text.done", "sequence_number": 3, **place, "text": text})
     yield _event({"type": "response.output_item.done", "sequence_number": 4, "output_index": 0, "item": item})
     yield _event({"type": "response.completed", "sequence_number": 5, "response": whole})
 

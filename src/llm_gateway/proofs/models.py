@@ -6,17 +6,16 @@ does not answer while the probe does is its provider's failure, not the gateway'
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
+import sys
 import time
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_gateway.names import INTERNAL, PROBE
 from llm_gateway.proofs.answers import body_of, said
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven, ProviderDown
+from llm_gateway.proofs.picture import image
 from llm_gateway.services.probe_model import COMPLETION_TOKENS, PROMPT_TOKENS
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 _FRESH = {"no-cache": True, "no-store": True}
 MAX_TOKENS = 16  # a paid model's answer need not be long
 THINKING = 1024  # … but one that thinks first answers 400, or nothing, when all of it goes on thinking
+_PACKAGE = ("No module named", "pip install")  # as LiteLLM and Python say that one is missing
 _UNREACHABLE = ("Connection error", "Timeout", "ServiceUnavailable", "Cannot connect")
 
 
@@ -61,18 +61,6 @@ def _messages(prompt: str) -> dict[str, Any]:
 def _with_image(prompt: str) -> dict[str, Any]:
     parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image()}}]
     return {"messages": [{"role": "user", "content": parts}], "max_tokens": MAX_TOKENS}
-
-
-def image() -> str:
-    """A red square of 32 by 32 pixels as a data URL: some providers refuse a single pixel."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)
-    pixels = zlib.compress((b"\0" + b"\xff\0\0" * 32) * 32)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _usage(answer: httpx.Response) -> int:
@@ -227,6 +215,12 @@ def _on(bench: Bench, kind: _Kind, model: Model) -> _Answered:
 def _failure(bench: Bench, name: str, answer: httpx.Response) -> NotProven:
     """Whose fault is it? The probe has just answered on this route, so it is not the gateway's."""
     text = said(answer)
+    if any(words in text for words in _PACKAGE):
+        return NotProven(
+            f"{name} answered {answer.status_code}: {text}",
+            cause="The gateway's Python lacks a package that this provider needs.",
+            next=f"{sys.executable} -m pip install PACKAGE, then: llm-gateway restart",
+        )
     gone = answer.status_code in {408, 429} or answer.status_code >= 500
     if gone and (bench.has_probe or any(word in text for word in _UNREACHABLE)):
         return _down(name, f"{answer.status_code}: {text}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_gateway import masking
 from llm_gateway.names import PROBE
-from llm_gateway.proofs.answers import said
+from llm_gateway.proofs.answers import answer_text, said
 from llm_gateway.proofs.base import Evidence, NothingToProve, NotProven
 from llm_gateway.services import presidio_guardrail as guardrail
 
@@ -44,6 +44,7 @@ _SECRETS = {
     "CREDIT_CARD": _Secret("card number", "4111 1111 1111 1111", "My credit card is {}.", ("4111", "1111 1111")),
     "IBAN_CODE": _Secret("IBAN", "DE89370400440532013000", "My IBAN is {}.", ("DE89", "0532013000")),
 }
+_ANSWERS = ("chat", "stream")  # where LiteLLM masks answers
 _MARKS = 2  # now and then the mark of a call is taken for personal data
 _NOTHING = "llm-gateway plan shows what the config holds"
 
@@ -66,15 +67,22 @@ def prove(bench: Bench, *, health: Callable[[Stack, Mapping[str, Any]], Probe]) 
     if not actions:
         raise NothingToProve(_why_nothing(config))
     proving = _Proving(bench, actions, [health(bench.stack, params) for params in guardrail.guardrails(config)])
-    routes = proving.routes()
+    routes, answers = proving.routes(), proving.answers()
     blocked = proving.blocks()
     refused = proving.failure()
     unwanted = [name for name in _SECRETS if name not in actions]
     texts = [f"no {_listed(proving.masked)} reached the upstream ({', '.join(routes)})" if proving.masked else ""]
+    texts += [f"none reached the caller in an answer ({', '.join(answers)})" if answers else ""]
     texts += [f"{_listed(blocked)} is refused (BLOCK)" if blocked else ""]
     texts += [f"not looked for: {_listed(unwanted)}" if unwanted else ""]
     texts += [_on_failure(refused)]
-    data = {"routes": routes, "masked": proving.masked, "blocked": blocked, "not_looked_for": unwanted}
+    data = {
+        "routes": routes,
+        "answers": answers,
+        "masked": proving.masked,
+        "blocked": blocked,
+        "not_looked_for": unwanted,
+    }
     return Evidence("; ".join(text for text in texts if text), {**data, "status_when_presidio_fails": refused})
 
 
@@ -159,6 +167,33 @@ class _Proving:
             )
         sent = "".join(request.text for request in seen)
         return [name for name in self.masked if any(piece in sent for piece in _SECRETS[name].pieces)]
+
+    def answers(self) -> list[str]:
+        """The routes whose answers are masked, too, each after nothing was found in one; none with scope `request`."""
+        masking_answers = [
+            params
+            for params in guardrail.guardrails(self.bench.config)
+            if guardrail.masks(params)
+            and params.get("default_on") is True
+            # LiteLLM 1.106.2 takes a scope that is not said for `both`.
+            and params.get("presidio_filter_scope", "both") == "both"
+        ]
+        if not masking_answers or not self.masked:
+            return []
+        text = " ".join(_sentence(name) for name in self.masked)
+        for route in _ANSWERS:
+            path, body = _ROUTES[route]
+            marker = self.bench.nonce()
+            self.bench.capture.say(marker, text)
+            answer = self.bench.post(path, body(f"Reference {marker}."))
+            if answer.status_code != 200:
+                raise self._refused(route, answer)
+            said_there = answer_text(answer)
+            found = [n for n in self.masked if any(piece in said_there for piece in _SECRETS[n].pieces)]
+            if found:
+                what = _listed(found)
+                raise self._because(f"{what[0].upper()}{what[1:]} reached the caller in an answer ({route}).", *found)
+        return list(_ANSWERS)
 
     def blocks(self) -> list[str]:
         """The entities with BLOCK, each after a call with it was refused."""
