@@ -20,13 +20,17 @@ _WHY = re.compile(r"HTTP \d{3}|[A-Z]\w*(?:Error|Timeout)\b")
 class MaskOrPass(Masking):  # type: ignore[misc]  # LiteLLM ships no types
     """Masks as LiteLLM's guardrail does; lets texts pass while Presidio fails, and says so once in the log."""
 
-    # LiteLLM looks for this name in the class itself to find out whether a guardrail knows every route.
+    # LiteLLM looks for these names in the class itself: whether a guardrail knows every route, and whether it masks
+    # streamed answers.
     apply_guardrail = Masking.apply_guardrail
+    async_post_call_streaming_iterator_hook = Masking.async_post_call_streaming_iterator_hook
 
     def __init__(self, *, presidio_filter_scope: str = "input", **params: Any) -> None:
         # For LiteLLM's own guardrail an initializer makes one instance for requests and one for answers.
         if presidio_filter_scope == "output":
             params["event_hook"] = "post_call"
+        elif presidio_filter_scope == "both":
+            params["event_hook"] = ["pre_call", "post_call"]  # without the latter streamed answers are not masked
         super().__init__(apply_to_output=presidio_filter_scope in {"output", "both"}, **params)
         self._failing = ""
         self._passed = 0

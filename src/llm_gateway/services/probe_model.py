@@ -42,6 +42,9 @@ def entry(stack: Stack) -> dict[str, Any]:
             "supports_vision": True,
             "input_cost_per_token": INPUT_COST,
             "output_cost_per_token": OUTPUT_COST,
+            # LiteLLM warns at each start where a price of its own has none for its provider's cache.
+            "cache_read_input_token_cost": 0,
+            "cache_creation_input_token_cost": 0,
         },
     }
 
