@@ -39,7 +39,7 @@ _PREFIXES = (
 _NAMES = ("DATABASE_URL", "OPENAI_API_KEY", "STORE_MODEL_IN_DB", "UI_USERNAME", "UI_PASSWORD")
 
 
-# Where homes of all processes of a run find what is expensive to install; see support.home.shared_venvs.
+# Where the homes of a process find what is expensive to install; see support.home.shared_venvs.
 _VENVS = "LLMGW_TEST_VENVS"
 
 
@@ -47,14 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if unknown := unknown_requirements():
         raise pytest.UsageError(f"{REQUIRE} names {sorted(unknown)}; known are {sorted(PROBES)} and `all`")
     is_worker = hasattr(config, "workerinput")
-    if not is_worker:
+    config.stash[_LEFT] = []
+    # With several processes each watches over what it starts itself.
+    if is_worker or not getattr(config.option, "numprocesses", None):
+        # One for each process: some tests break what is in it.
         directory = tempfile.mkdtemp(prefix="kit-test-venvs-", dir="/tmp")
         Path(directory).chmod(0o755)
         os.environ[_VENVS] = directory
         config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
-    config.stash[_LEFT] = []
-    # With several processes each watches over what it starts itself.
-    if is_worker or not getattr(config.option, "numprocesses", None):
         config.stash[_WATCH] = watch = Watch()
         watch.begin()
 

@@ -42,7 +42,7 @@ _PRIVATE_NAMES = {"DATABASE_URL", "DIRECT_URL", "STORE_MODEL_IN_DB"}
 
 @functools.cache
 def shared_venvs() -> Path:
-    """The `venvs` of all homes of this run; filled by whoever needs something first."""
+    """The `venvs` of all homes of this process; filled by whoever needs something first."""
     if "LLMGW_TEST_VENVS" in os.environ:  # made by tests/conftest.py
         return Path(os.environ["LLMGW_TEST_VENVS"])
     directory = Path(tempfile.mkdtemp(prefix="kit-test-venvs-", dir="/tmp"))
