@@ -312,7 +312,9 @@ def test_many_reloads_leave_nothing_behind(gateway):
     until(alone)
     after = descriptors()
     assert len(after) == len(before)
-    assert (after[0], after[nursery]) == (before[0], before[nursery])
+    # Fewer is fine: when it began, a connection to a worker may still have been open.
+    assert after[0] <= before[0]
+    assert after[nursery] <= before[nursery]
 
 
 def test_the_order_becomes_what_a_crashed_launcher_starts_with(tmp_path):

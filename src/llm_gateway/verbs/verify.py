@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from llm_gateway.errors import InputError, PreconditionError, Problem
 from llm_gateway.gateway.control import ask
 from llm_gateway.model_config.load import load
+from llm_gateway.probes import Deadline, wait
 from llm_gateway.proofs import models, runner, semantic_cache
 from llm_gateway.proofs.bench import opened
 from llm_gateway.proofs.capture import capturing
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from llm_gateway.services.base import Proof, Stack
     from llm_gateway.verbs.context import Context
 
+_PATIENCE = 5.0  # seconds for a service to answer before anything begins
 _STATES = ("proven", "not proven", "unavailable", "off")
 
 
@@ -135,7 +137,8 @@ def _refuse_dead(stack: Stack) -> None:
     """
     for id_ in ("postgres", "gateway"):  # without its database the gateway is not ready either
         probe = BY_ID[id_].probe
-        reason = probe(stack)() if probe and stack.runs(id_) else ""
+        # More than one look: a busy machine may be slow to answer.
+        reason = wait(probe(stack), Deadline(_PATIENCE)) if probe and stack.runs(id_) else ""
         if reason:
             raise PreconditionError(
                 "E706",
