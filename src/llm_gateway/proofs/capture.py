@@ -43,6 +43,7 @@ class Capture:
     def __init__(self) -> None:
         self._requests: list[Captured] = []
         self._answers: dict[str, str] = {}
+        self._slow: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def add(self, path: str, body: Mapping[str, Any]) -> None:
@@ -54,11 +55,23 @@ class Capture:
         with self._lock:
             self._requests.clear()
             self._answers.clear()
+            self._slow.clear()
 
     def say(self, word: str, text: str) -> None:
         """Answer requests whose body holds `word` with `text`."""
         with self._lock:
             self._answers[word] = text
+
+    def take(self, word: str, seconds: float) -> None:
+        """Take so long for requests whose body holds `word`: calls at once are under way together then."""
+        with self._lock:
+            self._slow[word] = seconds
+
+    def seconds(self, body: Mapping[str, Any]) -> float:
+        """How long a request takes."""
+        sent = json.dumps(body, ensure_ascii=False)
+        with self._lock:
+            return next((seconds for word, seconds in self._slow.items() if word in sent), 0.0)
 
     def answer(self, body: Mapping[str, Any]) -> str:
         """What a request is answered with."""
@@ -120,6 +133,7 @@ def _handler(capture: Capture) -> type[BaseHTTPRequestHandler]:
                 self._send(404, "application/json", b'{"error": {"message": "The probe does not know this route."}}')
                 return
             text = capture.answer(body)
+            time.sleep(capture.seconds(body))
             if body.get("stream"):
                 events = b"".join(_events(route, body, text))
                 self._send(200, "text/event-stream", events)

@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 
     from llm_gateway.proofs.bench import Bench
 
+_UNDER_WAY = 0.7  # seconds
 MAX_TOKENS = 5  # what the calls ask for: LiteLLM reserves for what an answer may cost, and the probe's has five tokens
 
 
 def at_once(bench: Bench, key: str, number: int) -> list[httpx.Response]:
     """So many calls of a key side by side, each on a connection of its own."""
 
+    # The probe takes its time: one that answers at once would be done with the first call before the last one begins.
+    together = bench.nonce()
+    bench.capture.take(together, _UNDER_WAY)
+
     def call(_number: int) -> httpx.Response:
-        return bench.chat(f"at once {bench.nonce()}", key=key, max_tokens=MAX_TOKENS)
+        return bench.chat(f"at once {together} {bench.nonce()}", key=key, max_tokens=MAX_TOKENS)
 
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(call, range(number)))
