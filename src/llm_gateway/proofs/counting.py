@@ -24,7 +24,6 @@ MAX_TOKENS = 5  # what the calls ask for: LiteLLM reserves for what an answer ma
 
 def at_once(bench: Bench, key: str, number: int) -> list[httpx.Response]:
     """So many calls of a key side by side, each on a connection of its own."""
-
     # The probe takes its time: one that answers at once would be done with the first call before the last one begins.
     together = bench.nonce()
     bench.capture.take(together, _UNDER_WAY)
